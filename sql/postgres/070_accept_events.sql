@@ -1,0 +1,90 @@
+-- 070_accept_events.sql (PostgreSQL): the one way in for events
+-- Grain:  one call per batch; the fact and its outbox row in one statement
+-- From:   neonblue_api                To: events, outbox_log
+-- Rerun:  safe; a batch sent again stores nothing and is told what was stored before
+--
+-- batch: array of {"id", "user_id", "event_type", "timestamp" | null, "experiment" | null, "properties" (object),
+--        "session_id" | null, "request_id" | null}; ids are distinct within a call (the API splits repeats into a
+--        second call). timestamp null means now.
+-- Returns one row for each event that was not accepted: its position from 0 and
+--        'duplicate' (same id, same body) · 'conflict' (same id, another body) · 'unknown_experiment' · 'not_assigned'.
+-- Both the payload's shape and the meaning of the columns are in docs/contracts.md.
+create or replace function utc_text(moment timestamptz) returns text
+language sql stable parallel safe as
+$$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
+
+create or replace function event_body_hash(event jsonb) returns bigint
+language sql immutable parallel safe as
+$$ select hashtextextended((event - 'id' - 'request_id')::text, 0) $$;
+
+create or replace function accept_events(batch jsonb) returns table (event_position int, outcome text)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    received_at timestamptz := begin_intake();
+    today       date := (received_at at time zone 'UTC')::date;
+    received    text := utc_text(received_at);
+    accepted    uuid[];
+begin
+    with incoming as materialized (
+        select (e.ordinality - 1)::int as position,
+               (e.value ->> 'id')::uuid as event_id,
+               e.value ->> 'user_id' as user_id,
+               e.value ->> 'event_type' as event_type,
+               coalesce((e.value ->> 'timestamp')::timestamptz, received_at) as timestamp,
+               e.value ->> 'experiment' as experiment_key,
+               e.value -> 'properties' as properties,
+               e.value ->> 'session_id' as session_id,
+               e.value ->> 'request_id' as request_id,
+               event_body_hash(e.value) as body_hash
+        from jsonb_array_elements(batch) with ordinality as e
+    ),
+    resolved as materialized (
+        select i.*, a.experiment_id, a.variant_id, v.key as variant_key, a.assigned_at as assignment_at
+        from incoming i
+        left join experiments x on x.key = i.experiment_key
+        left join assignments a on a.experiment_id = x.experiment_id and a.user_id = i.user_id
+        left join variants v on v.variant_id = a.variant_id
+        where (i.experiment_key is null or a.experiment_id is not null)
+          and not exists (select from events e where e.event_id = i.event_id and e.received_on <> today)
+    ),
+    stored as (
+        -- In the order of the ids, so that two writers of the same batch cannot lock each other out.
+        insert into events (event_id, received_on, user_id, event_type, timestamp, experiment_id, variant_id, assignment_at,
+                            properties, session_id, request_id, body_hash, created_at)
+        select event_id, today, user_id, event_type, timestamp, experiment_id, variant_id, assignment_at,
+               properties, session_id, request_id, body_hash, received_at
+        from resolved order by event_id
+        on conflict do nothing
+        returning event_id
+    ),
+    shipped as (
+        insert into outbox_log (aggregate_id, aggregate_type, event_type, partition_key, payload, created_at)
+        select event_id::text, 'event', 'EVENT_CREATED', user_id,
+               jsonb_build_object(
+                   'id', event_id, 'user_id', user_id, 'event_type', event_type, 'timestamp', utc_text(timestamp),
+                   'experiment_id', experiment_id, 'variant_id', variant_id, 'variant_key', variant_key,
+                   'assignment_at', utc_text(assignment_at), 'properties', properties::text,
+                   'session_id', session_id, 'request_id', request_id, 'created_at', received),
+               received_at
+        from resolved join stored using (event_id)
+        order by position
+    )
+    select coalesce(array_agg(event_id), '{}') into accepted from stored;
+
+    if cardinality(accepted) = jsonb_array_length(batch) then
+        return;
+    end if;
+    -- A second statement, because only a new snapshot sees the row of a concurrent writer that won.
+    return query
+    select (e.ordinality - 1)::int,
+           case when s.event_id is not null
+                then case when s.body_hash = event_body_hash(e.value) then 'duplicate' else 'conflict' end
+                when x.experiment_id is null then 'unknown_experiment'
+                else 'not_assigned' end
+    from jsonb_array_elements(batch) with ordinality as e
+    left join lateral (select event_id, body_hash from events where event_id = (e.value ->> 'id')::uuid limit 1) s on true
+    left join experiments x on x.key = e.value ->> 'experiment'
+    where (e.value ->> 'id')::uuid <> all (accepted)
+    order by 1;
+end $$;

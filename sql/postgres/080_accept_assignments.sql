@@ -1,0 +1,65 @@
+-- 080_accept_assignments.sql (PostgreSQL): the one way in for assignments
+-- Grain:  one call per batch; the fact and its outbox row in one statement
+-- From:   neonblue_api                To: assignments, outbox_log
+-- Rerun:  safe; an assignment that exists stays as it is
+--
+-- batch: array of {"experiment", "user_id", "variant_key", "assigned_at" | null, "source", "attributes" (object),
+--        "request_id" | null}; (experiment, user_id) is distinct within a call.
+-- Returns one row each, in order: position from 0, outcome and the assignment that now holds (null where there is none):
+--        'created' · 'existing' (the same variant) · 'conflict' (the user has another variant) ·
+--        'unknown_experiment' · 'unknown_variant' · 'not_running' (draft, stopped or archived).
+create or replace function accept_assignments(batch jsonb)
+returns table (assignment_position int, outcome text, held_variant_key text, held_assigned_at timestamptz)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    received_at timestamptz := begin_intake();
+    created     int[];
+begin
+    with incoming as materialized (
+        select (e.ordinality - 1)::int as position, x.experiment_id, x.key as experiment_key, v.variant_id, v.key as variant_key,
+               e.value ->> 'user_id' as user_id,
+               coalesce((e.value ->> 'assigned_at')::timestamptz, received_at) as assigned_at,
+               e.value ->> 'source' as source,
+               coalesce(e.value -> 'attributes', '{}') as attributes,
+               e.value ->> 'request_id' as request_id
+        from jsonb_array_elements(batch) with ordinality as e
+        join experiments x on x.key = e.value ->> 'experiment' and x.status = 'running'
+        join variants v on v.experiment_id = x.experiment_id and v.key = e.value ->> 'variant_key'
+    ),
+    stored as (
+        insert into assignments (experiment_id, user_id, variant_id, assigned_at, source, attributes, request_id, created_at)
+        select experiment_id, user_id, variant_id, assigned_at, source, attributes, request_id, received_at
+        from incoming order by experiment_id, user_id
+        on conflict do nothing
+        returning experiment_id, user_id
+    ),
+    shipped as (
+        insert into outbox_log (aggregate_id, aggregate_type, event_type, partition_key, payload, created_at)
+        select experiment_key || '/' || user_id, 'assignment', 'ASSIGNMENT_CREATED', user_id,
+               jsonb_build_object(
+                   'experiment_id', experiment_id, 'experiment_key', experiment_key, 'user_id', user_id,
+                   'variant_id', variant_id, 'variant_key', variant_key, 'assigned_at', utc_text(assigned_at),
+                   'source', source, 'attributes', attributes::text, 'created_at', utc_text(received_at), 'deleted', false),
+               received_at
+        from incoming join stored using (experiment_id, user_id)
+        order by position
+    )
+    select coalesce(array_agg(position), '{}') into created
+    from incoming join stored using (experiment_id, user_id);
+
+    return query
+    select (e.ordinality - 1)::int,
+           case when (e.ordinality - 1)::int = any (created) then 'created'
+                when a.variant_id is not null and h.key = e.value ->> 'variant_key' then 'existing'
+                when a.variant_id is not null then 'conflict'
+                when x.experiment_id is null then 'unknown_experiment'
+                when x.status <> 'running' then 'not_running'
+                else 'unknown_variant' end,
+           h.key, a.assigned_at
+    from jsonb_array_elements(batch) with ordinality as e
+    left join experiments x on x.key = e.value ->> 'experiment'
+    left join assignments a on a.experiment_id = x.experiment_id and a.user_id = e.value ->> 'user_id'
+    left join variants h on h.variant_id = a.variant_id
+    order by 1;
+end $$;
