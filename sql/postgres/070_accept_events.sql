@@ -18,7 +18,10 @@ language sql immutable parallel safe as
 $$ select hashtextextended((event - 'id' - 'request_id')::text, 0) $$;
 
 create or replace function accept_events(batch jsonb) returns table (event_position int, outcome text)
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off   -- the plan is made once, often while a table is still empty: a look-up must not become a scan then
+set jit = off
+as $$
 #variable_conflict use_column
 declare
     received_at timestamptz := begin_intake();
@@ -40,11 +43,12 @@ begin
         from jsonb_array_elements(batch) with ordinality as e
     ),
     resolved as materialized (
-        select i.*, a.experiment_id, a.variant_id, v.key as variant_key, a.assigned_at as assignment_at
+        select i.*, a.experiment_id, a.variant_id, a.variant_key, a.assignment_at
         from incoming i
-        left join experiments x on x.key = i.experiment_key
-        left join assignments a on a.experiment_id = x.experiment_id and a.user_id = i.user_id
-        left join variants v on v.variant_id = a.variant_id
+        left join lateral (
+            select a.experiment_id, a.variant_id, v.key as variant_key, a.assigned_at as assignment_at
+            from experiments x join assignments a using (experiment_id) join variants v using (variant_id)
+            where x.key = i.experiment_key and a.user_id = i.user_id limit 1) a on true
         where (i.experiment_key is null or a.experiment_id is not null)
           and not exists (select from events e where e.event_id = i.event_id and e.received_on <> today)
     ),

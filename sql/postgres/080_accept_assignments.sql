@@ -10,7 +10,10 @@
 --        'unknown_experiment' · 'unknown_variant' · 'not_running' (draft, stopped or archived).
 create or replace function accept_assignments(batch jsonb)
 returns table (assignment_position int, outcome text, held_variant_key text, held_assigned_at timestamptz)
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off   -- as in 070
+set jit = off
+as $$
 #variable_conflict use_column
 declare
     received_at timestamptz := begin_intake();
