@@ -44,9 +44,9 @@ def demo(
     if not report["ok"]:
         console.print("[bold red]The result does not agree with the file:[/] see the rows marked NO above.")
         raise typer.Exit(1)
+    facts = f"{report['facts']:,}"
     console.print(
-        f"{report['facts']:,} facts sent = PostgreSQL = Kafka = ClickHouse; every figure equals the file.",
-        highlight=False,
+        f"{facts} facts sent = PostgreSQL = Kafka = ClickHouse; every figure equals the file.", highlight=False
     )
     for name, page in (("API", "NEONBLUE_API_URL"), ("Dagster", "NEONBLUE_DAGSTER_URL")):
         path = "/docs" if name == "API" else ""
