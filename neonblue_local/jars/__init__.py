@@ -1,0 +1,1 @@
+"""The Java archives of Kafka and Connect: the pinned list, and how they get here."""

@@ -1,0 +1,82 @@
+"""Kafka Connect with Debezium: reads PostgreSQL's log and writes Kafka. The connector itself is the pipeline's."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from neonblue_local import environment, java
+from neonblue_local.home import HOST, Home
+from neonblue_local.parts.base import NotReady, Part
+
+_HEAP_MB = 512
+_CONFIGURATION = """\
+bootstrap.servers={kafka}
+group.id=neonblue-connect
+listeners=http://{address}
+rest.advertised.host.name={host}
+rest.advertised.port={port}
+key.converter=org.apache.kafka.connect.json.JsonConverter
+value.converter=org.apache.kafka.connect.json.JsonConverter
+key.converter.schemas.enable=false
+value.converter.schemas.enable=false
+config.storage.topic=connect-configs
+offset.storage.topic=connect-offsets
+status.storage.topic=connect-status
+config.storage.replication.factor=1
+offset.storage.replication.factor=1
+status.storage.replication.factor=1
+offset.storage.partitions=1
+status.storage.partitions=1
+offset.flush.interval.ms=1000
+# Scanning the class path instead costs 2 to 3 s and 250 MB.
+plugin.discovery=service_load
+connector.client.config.override.policy=All
+scheduled.rebalance.max.delay.ms=0
+session.timeout.ms=10000
+heartbeat.interval.ms=3000
+# A connector's configuration may say ${{env:NEONBLUE_POSTGRES_PASSWORD}}: the password stays out of Kafka.
+config.providers=env
+config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider
+config.providers.env.param.allowlist.pattern=NEONBLUE_POSTGRES_.*
+"""
+
+
+class Connect(Part):
+    name = "connect"
+    what = "Kafka Connect with Debezium"
+    ports = ("connect",)
+    after = ("kafka",)
+    # Its shutdown can hang, most when the broker is gone: it is stopped first, then killed.
+    stop_seconds = 15
+
+    def command(self, home: Home) -> list[str]:
+        return java.command(home, self.name)
+
+    def environment(self, home: Home, settings: Mapping[str, str]) -> dict[str, str]:
+        return {"NEONBLUE_POSTGRES_PASSWORD": environment.password(settings["NEONBLUE_POSTGRES_URL"])}
+
+    def prepare(self, home: Home, settings: Mapping[str, str]) -> None:
+        configuration = home.etc / "connect.properties"
+        main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
+        java.write_arguments(home, self.name, _HEAP_MB, main_class, str(configuration))
+        configuration.write_text(
+            _CONFIGURATION.format(
+                kafka=settings["NEONBLUE_KAFKA_BOOTSTRAP"],
+                address=home.address(self.name),
+                host=HOST,
+                port=home.port(self.name),
+            )
+        )
+
+    def probe(self, home: Home, settings: Mapping[str, str]) -> None:
+        url = f"{settings['NEONBLUE_CONNECT_URL']}/connectors"
+        try:
+            answer = httpx.get(url, timeout=3, trust_env=False)
+        except httpx.HTTPError as error:
+            raise NotReady(f"GET /connectors: {error!r}") from error
+        # 503 while the worker still reads its configuration.
+        if answer.status_code != 200:
+            raise NotReady(f"GET /connectors: {answer.status_code} {answer.text[:200]}")
+
+    def stopped(self, home: Home, *, cleanly: bool) -> None:
+        java.keep_cache(home, self.name, whole=cleanly)

@@ -1,0 +1,97 @@
+"""Kafka: one broker that is its own controller (KRaft)."""
+
+import base64
+import subprocess
+import uuid
+from collections.abc import Mapping
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from neonblue_local import java
+from neonblue_local.errors import PartFailed
+from neonblue_local.home import Home
+from neonblue_local.jars import fetch
+from neonblue_local.parts.base import NotReady, Part
+
+_HEAP_MB = 320
+_CONFIGURATION = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{controller}
+listeners=PLAINTEXT://{broker},CONTROLLER://{controller}
+advertised.listeners=PLAINTEXT://{broker}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+num.partitions=4
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=4
+num.recovery.threads.per.data.dir=2
+log.retention.hours=168
+log.segment.bytes=134217728
+log.cleaner.dedupe.buffer.size=16777216
+# After a kill the broker waits until its old registration has run out.
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+"""
+
+
+class Kafka(Part):
+    name = "kafka"
+    what = "Kafka: topic experiments_events"
+    ports = ("kafka", "kafka-controller")
+    stop_seconds = 30
+
+    def command(self, home: Home) -> list[str]:
+        return java.command(home, self.name)
+
+    def prepare(self, home: Home, settings: Mapping[str, str]) -> None:
+        data = home.data(self.name)
+        configuration = home.etc / "kafka.properties"
+        configuration.write_text(
+            _CONFIGURATION.format(broker=home.address("kafka"), controller=home.address("kafka-controller"), data=data)
+        )
+        java.write_arguments(home, self.name, _HEAP_MB, "kafka.Kafka", str(configuration))
+        if not (data / "meta.properties").is_file():
+            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(configuration))
+            result = subprocess.run(  # noqa: S603  (our own program and arguments)
+                [str(java.executable()), "-XX:TieredStopAtLevel=1", "-cp", fetch.class_path(java.JARS), *tool],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            log = home.log_file(self.name)
+            with log.open("a") as file:
+                file.write(result.stdout)
+            if result.returncode:
+                raise PartFailed(
+                    f"kafka: its storage in {data} could not be formatted; the reason is in {log}. Repair what it "
+                    "names, then `neonblue up` again"
+                )
+
+    def probe(self, home: Home, settings: Mapping[str, str]) -> None:
+        try:
+            # NoBrokersAvailable and timeouts are KafkaErrors too.
+            client = KafkaAdminClient(bootstrap_servers=settings["NEONBLUE_KAFKA_BOOTSTRAP"], request_timeout_ms=3000)
+            try:
+                client.list_topics()
+            finally:
+                client.close()
+        except (KafkaError, OSError) as error:
+            raise NotReady(f"list of topics: {error!r}") from error
+
+    def stopped(self, home: Home, *, cleanly: bool) -> None:
+        java.keep_cache(home, self.name, whole=cleanly)
