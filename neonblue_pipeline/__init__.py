@@ -1,0 +1,1 @@
+"""The pipeline: schemas, stream, rollups, significance and reconciliation, as Dagster assets."""

@@ -1,0 +1,56 @@
+"""The way to ClickHouse: the ordinary client, one per process and thread, with our settings on every statement."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from neonblue_pipeline.settings import DATABASE, Settings
+from neonblue_pipeline.sqlfiles import read_sql
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+
+class ClickHouse:
+    """Statements against experiments_analytics. `comment` is stamped on each of them as log_comment."""
+
+    def __init__(self, client: "Client", comment: str) -> None:
+        self._client = client
+        self._settings = {"log_comment": comment}
+
+    def command(self, statement: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> Any:
+        """Runs a statement that returns no rows, or one value."""
+        return self._client.command(statement, parameters=dict(parameters or {}), settings=self._settings | settings)
+
+    def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        return self._client.query(query, parameters=dict(parameters or {}), settings=self._settings).result_rows
+
+    def dicts(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        result = self._client.query(query, parameters=dict(parameters or {}), settings=self._settings)
+        return list(result.named_results())
+
+    def read(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of a named select in sql/read."""
+        return self.dicts(read_sql(f"read/{name}"), parameters)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+        if rows:
+            self._client.insert(table, rows, column_names=columns, settings=self._settings)
+        return len(rows)
+
+
+@contextmanager
+def connect(settings: Settings, comment: str = "neonblue_pipeline", database: str | None = DATABASE) -> Iterator[ClickHouse]:
+    """A client for the length of the block. `database` None: for the statement that creates it."""
+    import clickhouse_connect
+
+    client = clickhouse_connect.get_client(
+        dsn=settings.clickhouse_url,
+        database=database or "default",
+        autogenerate_session_id=False,  # sessions would serialise statements and cost a round trip
+        send_receive_timeout=3600,
+    )
+    try:
+        yield ClickHouse(client, comment)
+    finally:
+        client.close()

@@ -1,0 +1,113 @@
+"""The Debezium connector in Kafka Connect: its definition (connector.json), its registration, its state and repair."""
+
+import json
+import time
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import httpx
+import psycopg
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from neonblue_pipeline.errors import ConnectorError
+from neonblue_pipeline.settings import CONNECTOR, SLOT, Settings
+
+_DEFINITION = Path(__file__).with_name("connector.json")
+_POLL_S = 0.25
+
+
+class _Rebalancing(Exception):
+    """Connect answered 409: it is handing out its work again and did nothing."""
+
+
+def definition(settings: Settings) -> dict[str, str]:
+    """The connector's configuration with this stack's servers filled in."""
+    quoted = {name: json.dumps(value)[1:-1] for name, value in settings.connector_variables.items()}
+    return json.loads(Template(_DEFINITION.read_text()).substitute(quoted))
+
+
+def status(connect: httpx.Client) -> dict[str, Any] | None:
+    """State of connector and tasks as Connect tells it; None if there is no such connector."""
+    answer = _request(connect, "GET", f"/connectors/{CONNECTOR}/status")
+    return None if answer.status_code == 404 else answer.json()
+
+
+def task_failure(state: dict[str, Any]) -> str | None:
+    """The first line of the trace of what has FAILED. The connector may be RUNNING while its task is not."""
+    for part in (state["connector"], *state["tasks"]):
+        if part["state"] == "FAILED":
+            return str(part.get("trace", "no trace")).splitlines()[0]
+    return None
+
+
+def slot_active(settings: Settings) -> bool:
+    """Whether PostgreSQL sees the connector reading. Connect's RUNNING may be stale."""
+    with psycopg.connect(settings.postgres_url) as connection:
+        row = connection.execute("select active from pg_replication_slots where slot_name = %s", (SLOT,)).fetchone()
+    return bool(row and row[0])
+
+
+def register(settings: Settings) -> dict[str, Any]:
+    """Puts the definition, repairs what failed, and returns once the task runs and its slot is read. Safe to repeat.
+
+    Raises ConnectorError with the task's own words when that does not happen in `connector_timeout_s`.
+    """
+    wanted = definition(settings)
+    started = time.monotonic()
+    deadline = started + settings.connector_timeout_s
+    failure: str | None = None
+    with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
+        current = _request(connect, "GET", f"/connectors/{CONNECTOR}/config")
+        changed = current.status_code == 404 or _without_name(current.json()) != wanted
+        if changed:
+            _request(connect, "PUT", f"/connectors/{CONNECTOR}/config", json=wanted)
+        restarts = 0
+        while time.monotonic() < deadline:
+            state = status(connect)
+            if state is not None:
+                failure = task_failure(state)
+                running = state["tasks"] and all(part["state"] == "RUNNING" for part in (state["connector"], *state["tasks"]))
+                if running and slot_active(settings):
+                    seconds = round(time.monotonic() - started, 2)
+                    return {"changed": changed, "restarts": restarts, "seconds": seconds, "slot": SLOT}
+                if failure and restarts < 3:
+                    restarts += 1
+                    _request(connect, "POST", f"/connectors/{CONNECTOR}/restart?includeTasks=true&onlyFailed=true")
+            time.sleep(_POLL_S)
+    raise ConnectorError(
+        f"connector '{CONNECTOR}' did not start to read slot '{SLOT}' in {settings.connector_timeout_s:.0f} s: "
+        f"{failure or 'its task is not RUNNING or its slot not active'}; Connect's log tells more. "
+        "Cure the cause, then materialise the asset `connector` again"
+    )
+
+
+def registered(settings: Settings) -> bool:
+    """Whether Connect has exactly our definition."""
+    with httpx.Client(base_url=settings.connect_url, timeout=5) as connect:
+        answer = connect.get(f"/connectors/{CONNECTOR}/config")
+    return answer.status_code == 200 and _without_name(answer.json()) == definition(settings)
+
+
+def _without_name(config: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in config.items() if key != "name"}
+
+
+def _request(connect: httpx.Client, method: str, path: str, **options: Any) -> httpx.Response:
+    """A request to Connect, repeated while it rebalances (409), restarts (503) or does not answer yet."""
+    for attempt in Retrying(
+        retry=retry_if_exception_type((_Rebalancing, httpx.TransportError)),
+        wait=wait_fixed(_POLL_S),
+        stop=stop_after_delay(30),
+        reraise=True,
+    ):
+        with attempt:
+            try:
+                answer = connect.request(method, path, **options)
+            except httpx.TransportError as error:
+                raise httpx.TransportError(f"Kafka Connect at {connect.base_url} does not answer: {error}") from error
+            if answer.status_code in (409, 503):
+                raise _Rebalancing(f"Kafka Connect refused {method} {path} with {answer.status_code}: {answer.text[:300]}")
+    if answer.status_code >= 400 and answer.status_code != 404:
+        raise ConnectorError(f"Kafka Connect refused {method} {path} with {answer.status_code}: {answer.text[:1000]}")
+    return answer

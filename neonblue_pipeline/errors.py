@@ -1,0 +1,43 @@
+"""What can go wrong in the pipeline. One type per cause, under one base.
+
+PipelineError
+├── SettingsMissing       a setting has no value
+├── SchemaError           a SQL file cannot be applied
+│   └── ChangedFile       a file that must not change was changed after it was applied
+├── ConnectorError        the connector cannot be registered or does not run
+├── RollupBusy            another process is building the rollups
+├── HealthError           a canary did not come out at the other end
+└── JobFailed             a Dagster run of a command ended in failure
+"""
+
+
+class PipelineError(Exception):
+    """Base of everything the pipeline raises on purpose."""
+
+
+class SettingsMissing(PipelineError):
+    """A setting has no value; there are no default servers."""
+
+
+class SchemaError(PipelineError):
+    """A SQL file cannot be applied."""
+
+
+class ChangedFile(SchemaError):
+    """A file that creates tables differs from what was applied under its name."""
+
+
+class ConnectorError(PipelineError):
+    """The connector cannot be registered, or its task does not run."""
+
+
+class RollupBusy(PipelineError):
+    """Another process is building the rollups."""
+
+
+class HealthError(PipelineError):
+    """A canary event did not come out at the other end."""
+
+
+class JobFailed(PipelineError):
+    """A Dagster run started by a command ended in failure."""

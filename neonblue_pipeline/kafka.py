@@ -1,0 +1,66 @@
+"""The topic and the consumer group: creation, end offsets, committed offsets. Plain kafka-python."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from neonblue_pipeline.settings import CONSUMER_GROUP, TOPIC, Settings
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
+
+
+@contextmanager
+def admin(settings: Settings) -> "Iterator[KafkaAdminClient]":
+    from kafka import KafkaAdminClient
+
+    client = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap.split(","), client_id="neonblue_pipeline")
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def ensure_topic(settings: Settings) -> bool:
+    """Creates the topic if it is missing and sets its configuration; True if it was created.
+
+    The broker stamps the time of append: landing's partitions follow it, and a producer's clock may be anywhere.
+    """
+    from kafka.admin import ConfigResource, ConfigResourceType
+    from kafka.errors import TopicAlreadyExistsError
+
+    config = {
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(settings.max_message_bytes),
+        "retention.ms": str(settings.kafka_retention_days * 86_400_000),
+        "compression.type": "producer",
+    }
+    shape = {"num_partitions": settings.kafka_partitions, "replication_factor": settings.kafka_replication}
+    with admin(settings) as client:
+        try:
+            client.create_topics({TOPIC: shape | {"configs": config}}, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, config)])
+            return False
+        return True
+
+
+def committed_offsets(settings: Settings) -> dict[int, int]:
+    """Per partition the offset before which ClickHouse has every message in every table."""
+    with admin(settings) as client:
+        offsets = client.list_group_offsets(CONSUMER_GROUP)[CONSUMER_GROUP]
+    return {p.partition: found.offset for p, found in offsets.items() if p.topic == TOPIC and found.offset >= 0}
+
+
+def lag(settings: Settings) -> dict[int, int]:
+    """Per partition the number of messages that ClickHouse has not committed."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap.split(","), client_id="neonblue_pipeline")
+    try:
+        partitions = [TopicPartition(TOPIC, p) for p in sorted(consumer.partitions_for_topic(TOPIC) or ())]
+        ends, begins = consumer.end_offsets(partitions), consumer.beginning_offsets(partitions)
+    finally:
+        consumer.close()
+    committed = committed_offsets(settings)
+    return {p.partition: ends[p] - max(committed.get(p.partition, 0), begins[p]) for p in partitions}

@@ -1,0 +1,87 @@
+"""Settings of the pipeline, read from NEONBLUE_* variables. Servers have no defaults; see docs/contracts.md."""
+
+from functools import cached_property
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from neonblue_pipeline.errors import SettingsMissing
+
+DATABASE = "experiments_analytics"
+TOPIC = "experiments_events"
+CONSUMER_GROUP = "neonblue_landing"
+CONNECTOR = "neonblue_outbox"
+SLOT = "neonblue_outbox"
+
+
+class Settings(BaseSettings):
+    """One instance per process; `read_settings` names what is missing."""
+
+    model_config = SettingsConfigDict(env_prefix="NEONBLUE_", extra="ignore")
+
+    postgres_url: str
+    clickhouse_url: str
+    kafka_bootstrap: str
+    connect_url: str
+    api_url: str | None = None
+    api_token: str | None = None
+
+    # How Connect and ClickHouse see the other servers, where that differs from how this process does (docker compose).
+    connect_postgres_host: str | None = None
+    clickhouse_kafka_bootstrap: str | None = None
+
+    kafka_partitions: int = Field(4, ge=1)
+    kafka_replication: int = Field(1, ge=1)
+    kafka_retention_days: int = Field(7, ge=1)
+    max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024)
+    # Freshness against idle work: the engine looks for messages every `reschedule` ms, waits for `poll` ms and writes what
+    # came within `flush` ms.
+    clickhouse_consumers: int = Field(2, ge=1)
+    clickhouse_flush_interval_ms: int = Field(100, ge=1)
+    clickhouse_poll_timeout_ms: int = Field(50, ge=1)
+    clickhouse_reschedule_ms: int = Field(20, ge=1)
+
+    reconciliation_window_minutes: int = Field(60, ge=1, le=1440)
+    rollup_batch_events: int = Field(5_000_000, ge=1)
+    health_timeout_s: float = Field(60, gt=0)
+    connector_timeout_s: float = Field(90, gt=0)
+
+    @cached_property
+    def connector_variables(self) -> dict[str, str]:
+        """What connector.json leaves open."""
+        url = urlsplit(self.postgres_url)
+        return {
+            "postgres_host": self.connect_postgres_host or url.hostname or "",
+            "postgres_port": str(url.port or 5432),
+            "postgres_user": unquote(url.username or ""),
+            "postgres_password": unquote(url.password or ""),
+            "postgres_database": url.path.lstrip("/"),
+            "slot": SLOT,
+            "topic": TOPIC,
+            "partitions": str(self.kafka_partitions),
+            "replication": str(self.kafka_replication),
+            "max_message_bytes": str(self.max_message_bytes),
+        }
+
+    @cached_property
+    def sql_variables(self) -> dict[str, str]:
+        """What the SQL files leave open."""
+        return {
+            "kafka_bootstrap": self.clickhouse_kafka_bootstrap or self.kafka_bootstrap,
+            "topic": TOPIC,
+            "consumer_group": CONSUMER_GROUP,
+            "consumers": str(self.clickhouse_consumers),
+            "poll_timeout_ms": str(self.clickhouse_poll_timeout_ms),
+            "flush_interval_ms": str(self.clickhouse_flush_interval_ms),
+            "reschedule_ms": str(self.clickhouse_reschedule_ms),
+        }
+
+
+def read_settings() -> Settings:
+    """The settings of this process. Raises SettingsMissing with the names of the variables and the way out."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        wrong = "; ".join(f"NEONBLUE_{str(e['loc'][0]).upper()}: {e['msg'].lower()}" for e in error.errors())
+        raise SettingsMissing(f'{wrong}. For the embedded stack run `eval "$(neonblue env)"`') from None

@@ -1,0 +1,83 @@
+-- 151_experiments_views.sql (ClickHouse): from a message's payload to experiment_definitions
+-- Grain:  experiment_definitions: one row per experiment; experiment_variants, experiment_metrics: one per variant, metric
+-- From:   landing_rows                   To: experiments_rows; 161_dead_letters_views; rollups, readers
+-- Time:   started_at, stopped_at bound the run within which events count; UTC
+-- Rerun:  replaces the views, with the stream stopped meanwhile
+-- Apply:  again
+;
+
+--         experiment_variants, experiment_metrics: one row per experiment and variant, experiment and metric
+-- From:   landing_rows                   To: rollups, significance
+-- Time:   started_at, stopped_at bound the run within which events count; UTC
+-- Rerun:  the table is created once; its views are applied again when they change
+drop table if exists incoming_experiments sync;
+
+create table incoming_experiments (
+    topic String, partition UInt32, offset UInt64, lsn UInt64, payload String, reason String, kafka_timestamp DateTime64(3, 'UTC'),
+    experiment_id UInt64, key String, name String, status String, revision UInt64,
+    started_at Nullable(DateTime64(6, 'UTC')), stopped_at Nullable(DateTime64(6, 'UTC')),
+    created_at DateTime64(6, 'UTC'), updated_at DateTime64(6, 'UTC'), variants String, metrics String
+) engine = Null;
+
+drop view if exists incoming_experiments_from_landing sync;
+
+drop view if exists experiments_rows_from_incoming sync;
+
+create materialized view experiments_rows_from_incoming to experiments_rows as
+select experiment_id, key, name, status, revision, started_at, stopped_at, created_at, updated_at, variants, metrics, lsn
+from incoming_experiments
+where reason = '';
+
+create materialized view incoming_experiments_from_landing to incoming_experiments as
+with
+    JSONExtract(payload, 'Tuple(experiment_id Nullable(UInt64), key Nullable(String), name String, status String,
+        revision Nullable(UInt64), started_at Nullable(String), stopped_at Nullable(String), created_at String,
+        updated_at String)') as fact,
+    parseDateTime64BestEffortOrNull(ifNull(fact.started_at, ''), 6, 'UTC') as run_from,
+    parseDateTime64BestEffortOrNull(ifNull(fact.stopped_at, ''), 6, 'UTC') as run_to
+select
+    topic, partition, offset, lsn, payload,
+    multiIf(
+        not isValidJSON(payload), 'payload is not JSON',
+        fact.experiment_id is null or fact.revision is null or ifNull(fact.key, '') = '', 'experiment_id, key or revision is missing',
+        fact.started_at is not null and run_from is null, 'started_at is not a time',
+        fact.stopped_at is not null and run_to is null, 'stopped_at is not a time',
+        JSONType(payload, 'variants') != 'Array' or JSONType(payload, 'metrics') != 'Array', 'variants or metrics is not an array',
+        '') as reason,
+    kafka_timestamp,
+    ifNull(fact.experiment_id, 0) as experiment_id,
+    ifNull(fact.key, '') as key,
+    fact.name as name,
+    fact.status as status,
+    ifNull(fact.revision, 0) as revision,
+    run_from as started_at,
+    run_to as stopped_at,
+    ifNull(parseDateTime64BestEffortOrNull(fact.created_at, 6, 'UTC'), toDateTime64(0, 6, 'UTC')) as created_at,
+    ifNull(parseDateTime64BestEffortOrNull(fact.updated_at, 6, 'UTC'), toDateTime64(0, 6, 'UTC')) as updated_at,
+    JSONExtractRaw(payload, 'variants') as variants,
+    JSONExtractRaw(payload, 'metrics') as metrics
+from landing_rows
+where landing_rows.aggregate_type = 'experiment' and landing_rows.reason = '';
+
+create or replace view experiment_definitions as
+select * from experiments_rows final;
+
+create or replace view experiment_variants as
+select experiment_id, position, v.variant_id as variant_id, v.key as variant_key, v.weight as weight, v.is_control as is_control
+from (
+    select experiment_id,
+           JSONExtract(variants, 'Array(Tuple(variant_id UInt64, key String, weight Float64, is_control Bool))') as list
+    from experiments_rows final
+)
+array join list as v, arrayEnumerate(list) as position;
+
+create or replace view experiment_metrics as
+select experiment_id, position, m.key as metric, m.kind as kind, m.event_type as event_type,
+       ifNull(m.value_property, 'value') as value_property, m.direction as direction, m.role as role, m.definition as definition
+from (
+    select experiment_id,
+           JSONExtract(metrics, 'Array(Tuple(key String, kind String, event_type String, value_property Nullable(String),
+               direction String, role String, definition String))') as list
+    from experiments_rows final
+)
+array join list as m, arrayEnumerate(list) as position;
