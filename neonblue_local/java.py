@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neonblue_local.errors import MissingTool
 from neonblue_local.home import PROJECT, Home
-from neonblue_local.jars import fetch
+from neonblue_local.jars import lock
 
 # With the installation, not with the state: `neonblue reset` and a second stack need no second download.
 SHARE = Path(sys.prefix) / "share" / "neonblue"
@@ -54,7 +54,7 @@ def write_arguments(home: Home, part: str, heap_mb: int, main_class: str, *argum
         "-Djava.awt.headless=true",
         f"-Dlog4j2.configurationFile={home.etc / 'log4j2.properties'}",
         "-cp",
-        fetch.class_path(JARS),
+        lock.class_path(JARS),
         main_class,
         *arguments,
     ]
@@ -98,6 +98,6 @@ def _cache_draft(home: Home, part: str) -> Path:
 
 def _cache_file(part: str) -> Path:
     """One cache per part, Java and list of jars: a JVM would refuse that of another."""
-    key = hashlib.sha256(fetch.LOCK.read_bytes() + os.fsencode(executable().resolve()))
+    key = hashlib.sha256(lock.LOCK.read_bytes() + os.fsencode(executable().resolve()))
     key.update(str(executable().stat().st_mtime_ns).encode())
     return SHARE / "class-data" / f"{part}-{key.hexdigest()[:16]}.aot"

@@ -5,15 +5,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import psutil
 
-from neonblue_local import environment, orphans
+from neonblue_local import environment, orphans, setup_step
 from neonblue_local.errors import LocalError, PartFailed, PortTaken, SettingsError
 from neonblue_local.home import HOST, Home
-from neonblue_local.jars import fetch
+from neonblue_local.jars import lock
 from neonblue_local.java import JARS
-from neonblue_local.parts import PARTS, STOP_ORDER, NotReady, Part
+from neonblue_local.parts import PARTS, SETUP_NEEDS, STOP_ORDER, NotReady, Part
 from neonblue_local.progress import Progress
 from neonblue_local.supervision import ProcessInfo, Supervisor
 
@@ -37,7 +38,9 @@ def up(home: Home, parts: list[Part], progress: Progress) -> dict[str, str]:
             clear_orphans(home, progress)
             _check_ports(home, list(parts))
             supervisor.start(settings)
-        _start_all(supervisor, settings, parts, progress)
+        names = {part.name for part in parts}
+        setup = any(part.needs_setup for part in parts) and names.issuperset(SETUP_NEEDS)
+        _start_all(supervisor, settings, parts, progress, setup=setup)
         return settings
 
 
@@ -72,8 +75,11 @@ def clear_orphans(home: Home, progress: Progress, *, quiet: bool = False) -> boo
 
 def fetch_jars(progress: Progress) -> None:
     """Download the jars that are missing; each start asks, so that a broken setup heals."""
-    jars = fetch.missing(JARS, fetch.pinned())
+    jars = lock.missing(JARS, lock.pinned())
     if jars:
+        # jgo and what it brings cost a second to import, which a start without downloads saves.
+        from neonblue_local.jars import fetch
+
         with progress.count("jars of Kafka and Debezium", len(jars)) as advance:
             fetch.fetch(JARS, jars, on_done=lambda jar: advance())
 
@@ -108,25 +114,33 @@ def _other_base(home: Home) -> int:
     return home.port_base + 1000 if home.port_base < 60000 else 17000
 
 
-def _start_all(supervisor: Supervisor, settings: Mapping[str, str], parts: list[Part], progress: Progress) -> None:
-    """Each part in a thread of its own, which waits for those that the part needs."""
+def _start_all(
+    supervisor: Supervisor, settings: Mapping[str, str], parts: list[Part], progress: Progress, *, setup: bool
+) -> None:
+    """Each part in a thread of its own, which waits for those that the part needs; setup is one thread more."""
     ready = {part.name: threading.Event() for part in parts}
     failed = threading.Event()
 
-    def start(part: Part) -> None:
+    def step(needs: tuple[str, ...], run: Callable[[], None]) -> None:
         try:
-            for name in part.after:
-                while name in ready and not ready[name].wait(0.1):
+            for name in needs:
+                while name in ready and not ready[name].wait(0.05):
                     if failed.is_set():
                         return
-            _start_one(supervisor, settings, part, progress, failed)
-            ready[part.name].set()
+            run()
         except BaseException:
             failed.set()
             raise
 
-    with progress.parts([part.name for part in parts]), ThreadPoolExecutor(len(parts)) as pool:
-        tasks = [pool.submit(start, part) for part in parts]
+    def start(part: Part) -> None:
+        _start_one(supervisor, settings, part, progress, failed)
+        ready[part.name].set()
+
+    steps = [(part.after, partial(start, part)) for part in parts]
+    if setup:
+        steps.append((SETUP_NEEDS, partial(setup_step.run, supervisor.home, settings, progress)))
+    with progress.parts([part.name for part in parts]), ThreadPoolExecutor(len(steps)) as pool:
+        tasks = [pool.submit(step, needs, run) for needs, run in steps]
     errors = [error for task in tasks if (error := task.exception())]
     for error in errors:
         if not isinstance(error, LocalError):
@@ -140,20 +154,23 @@ def _start_one(
 ) -> None:
     home = supervisor.home
     begin = time.monotonic()
-    if not supervisor.info(part).is_up:
+    starts = not supervisor.info(part).is_up
+    if starts:
         _check_ports(home, [part])
         part.prepare(home, settings)
         progress.starting(part.name)
         supervisor.start_part(part)
-    pid = _await_answer(supervisor, settings, part, begin + part.start_seconds, failed.is_set)
-    if pid:
+    since = _await_answer(supervisor, settings, part, begin + part.start_seconds, failed.is_set)
+    if since:
+        if starts:
+            part.answered(home, settings, since)
         progress.ready(part.name, time.monotonic() - begin, part.address(home))
 
 
 def _await_answer(
     supervisor: Supervisor, settings: Mapping[str, str], part: Part, deadline: float, give_up: Callable[[], bool]
-) -> int:
-    """Process id of the part once it answers; 0 if another part failed meanwhile.
+) -> float:
+    """Unix time of the process's start, once it answers; 0 if another part failed meanwhile.
 
     An answer counts only if the same process ran before and after it: on a taken port a second server dies quietly
     while the first one answers.
@@ -164,14 +181,14 @@ def _await_answer(
         info = supervisor.info(part)
         pid = pid or info.pid
         if not info.is_up or info.pid != pid:
-            _fail(supervisor, part, f"ended while starting (exit status {info.exit_status})")
+            _fail(supervisor, part, "ended while starting")
         try:
-            part.probe(supervisor.home, settings)
+            part.probe(supervisor.home, settings, info.started)
         except NotReady as error:
             reason = str(error)
         else:
             if supervisor.info(part).pid == pid:
-                return pid
+                return info.started
         if time.monotonic() > deadline:
             _fail(supervisor, part, f"did not answer within {part.start_seconds} s ({reason})")
         time.sleep(_PROBE_PAUSE_SECONDS)

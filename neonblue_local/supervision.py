@@ -123,6 +123,7 @@ class Supervisor:
                 "startretries=100",
                 f"stopsignal={part.stop_signal}",
                 f"stopwaitsecs={part.stop_seconds}",
+                f"stopasgroup={str(part.stop_group).lower()}",
                 "killasgroup=true",
                 "redirect_stderr=true",
                 f"stdout_logfile={_escape(str(home.log_file(part.name)))}",

@@ -4,12 +4,10 @@ A jar is fetched into a folder of its own, checked, and then renamed into place:
 however the last run ended. So a run that failed is taken up where it stopped by running it again.
 """
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,57 +16,14 @@ from jgo.maven import MavenContext
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from neonblue_local.errors import DownloadError
+from neonblue_local.jars.lock import Jar, sha256
 
-LOCK = Path(__file__).with_name("jars.lock")
 _ATTEMPTS = 5
 _PARALLEL = 8
 
 
-@dataclass(frozen=True)
-class Jar:
-    """One line of jars.lock: coordinates, size in bytes, sha256 in hex."""
-
-    group: str
-    artifact: str
-    version: str
-    size: int
-    sha256: str
-
-    @property
-    def filename(self) -> str:
-        return f"{self.artifact}-{self.version}.jar"
-
-    def __str__(self) -> str:
-        return f"{self.group}:{self.artifact}:{self.version}"
-
-
 class _Mismatch(Exception):
     """What came is not the pinned file."""
-
-
-def pinned(lock: Path = LOCK) -> list[Jar]:
-    """The jars of the lock file, in its order, which is the order on the class path."""
-    jars = []
-    for line in lock.read_text().splitlines():
-        if line and not line.startswith("#"):
-            coordinates, size, digest = line.split()
-            group, artifact, version = coordinates.split(":")
-            jars.append(Jar(group, artifact, version, int(size), digest.removeprefix("sha256:")))
-    return jars
-
-
-def class_path(folder: Path) -> str:
-    return ":".join(str(folder / jar.filename) for jar in pinned())
-
-
-def missing(folder: Path, jars: list[Jar]) -> list[Jar]:
-    """Jars that are not there or have another size. Cheap: every start asks."""
-    return [jar for jar in jars if not (p := folder / jar.filename).is_file() or p.stat().st_size != jar.size]
-
-
-def damaged(folder: Path, jars: list[Jar]) -> list[Jar]:
-    """Jars that are not there or whose content is not the pinned one. Reads every byte: setup and doctor ask."""
-    return [jar for jar in jars if not (p := folder / jar.filename).is_file() or _sha256(p) != jar.sha256]
 
 
 def fetch(
@@ -123,14 +78,9 @@ def _fetch_one(jar: Jar, folder: Path, drafts: Path, context: Callable[[Path], A
             artifact = context(cache).project(jar.group, jar.artifact).at_version(jar.version).artifact()
             try:
                 path = artifact.resolve()
-                if (digest := _sha256(path)) != jar.sha256:
+                if (digest := sha256(path)) != jar.sha256:
                     size = path.stat().st_size
                     raise _Mismatch(f"{size} of {jar.size} bytes came, sha256 {digest}, pinned is {jar.sha256}")
                 path.replace(folder / jar.filename)
             finally:
                 shutil.rmtree(cache, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

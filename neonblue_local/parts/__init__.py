@@ -1,15 +1,35 @@
-"""The parts of the stack, in the order in which they are listed and stopped."""
+"""The parts of the stack, in the order in which they are listed; and the order in which they are stopped.
+
+Their modules import clients (psycopg, kafka, httpx, grpc) where they ask, not on top: `neonblue --help` and `down` need
+none of them, and they cost a second.
+"""
 
 from neonblue_local.errors import SettingsError
+from neonblue_local.parts.api import Api
 from neonblue_local.parts.base import NotReady, Part
 from neonblue_local.parts.clickhouse import ClickHouse
 from neonblue_local.parts.connect import Connect
+from neonblue_local.parts.dagster import DagsterCode, DagsterDaemon, DagsterWebserver
 from neonblue_local.parts.kafka import Kafka
 from neonblue_local.parts.postgres import Postgres
 
-__all__ = ["PARTS", "STOP_ORDER", "NotReady", "Part", "select"]
+__all__ = ["PARTS", "SETUP_NEEDS", "STOP_ORDER", "NotReady", "Part", "select"]
 
-PARTS: dict[str, Part] = {part.name: part for part in (Postgres(), Kafka(), Connect(), ClickHouse())}
+PARTS: dict[str, Part] = {
+    part.name: part
+    for part in (
+        Postgres(),
+        Kafka(),
+        Connect(),
+        ClickHouse(),
+        Api(),
+        DagsterCode(),
+        DagsterWebserver(),
+        DagsterDaemon(),
+    )
+}
+# What setup (tables, topics, connector) works on.
+SETUP_NEEDS = ("postgres", "kafka", "connect", "clickhouse")
 
 # Connect before the broker (its shutdown hangs without one), every client before its server.
 STOP_ORDER: tuple[tuple[str, ...], ...] = (
@@ -34,4 +54,6 @@ def select(names: list[str] | None) -> list[Part]:
         if name not in wanted:
             wanted.add(name)
             waiting.extend(PARTS[name].after)
+            if PARTS[name].needs_setup:
+                waiting.extend(SETUP_NEEDS)
     return [part for part in PARTS.values() if part.name in wanted]

@@ -20,7 +20,11 @@ class Part(ABC):
     after: ClassVar[tuple[str, ...]] = ()
     stop_signal: ClassVar[str] = "TERM"
     stop_seconds: ClassVar[int] = 15
+    # Whether the stop signal goes to the processes that it started, too.
+    stop_group: ClassVar[bool] = False
     start_seconds: ClassVar[int] = 90
+    # Whether it is of use only with tables, topics and connector in place.
+    needs_setup: ClassVar[bool] = False
 
     @abstractmethod
     def command(self, home: Home) -> list[str]:
@@ -35,8 +39,15 @@ class Part(ABC):
         return
 
     @abstractmethod
-    def probe(self, home: Home, settings: Mapping[str, str]) -> None:
-        """Ask the running part something that only a working one can answer; NotReady if it does not."""
+    def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
+        """Ask the running part something that only a working one can answer; NotReady if it does not.
+
+        `since` is the unix time at which its process started.
+        """
+
+    def answered(self, home: Home, settings: Mapping[str, str], since: float) -> None:
+        """Called when a process that was just started has answered for the first time."""
+        return
 
     def stopped(self, home: Home, *, cleanly: bool) -> None:
         """Called when the stack was stopped; `cleanly` is false if the process was killed or its end is unknown."""

@@ -4,8 +4,6 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import httpx
-
 from neonblue_local.home import PROJECT, Home
 from neonblue_local.parts.base import NotReady, Part
 
@@ -31,7 +29,9 @@ class ClickHouse(Part):
     def prepare(self, home: Home, settings: Mapping[str, str]) -> None:
         home.data(self.name).mkdir(mode=0o700, exist_ok=True)
 
-    def probe(self, home: Home, settings: Mapping[str, str]) -> None:
+    def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
+        import httpx
+
         url = urlsplit(settings["NEONBLUE_CLICKHOUSE_URL"])
         base = f"http://{url.hostname}:{url.port}"
         try:

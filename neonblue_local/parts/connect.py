@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import httpx
-
 from neonblue_local import environment, java
 from neonblue_local.home import HOST, Home
 from neonblue_local.parts.base import NotReady, Part
@@ -68,7 +66,9 @@ class Connect(Part):
             )
         )
 
-    def probe(self, home: Home, settings: Mapping[str, str]) -> None:
+    def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
+        import httpx
+
         url = f"{settings['NEONBLUE_CONNECT_URL']}/connectors"
         try:
             answer = httpx.get(url, timeout=3, trust_env=False)

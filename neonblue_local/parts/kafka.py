@@ -5,13 +5,10 @@ import subprocess
 import uuid
 from collections.abc import Mapping
 
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
-
 from neonblue_local import java
 from neonblue_local.errors import PartFailed
 from neonblue_local.home import Home
-from neonblue_local.jars import fetch
+from neonblue_local.jars import lock
 from neonblue_local.parts.base import NotReady, Part
 
 _HEAP_MB = 320
@@ -67,7 +64,7 @@ class Kafka(Part):
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(configuration))
             result = subprocess.run(  # noqa: S603  (our own program and arguments)
-                [str(java.executable()), "-XX:TieredStopAtLevel=1", "-cp", fetch.class_path(java.JARS), *tool],
+                [str(java.executable()), "-XX:TieredStopAtLevel=1", "-cp", lock.class_path(java.JARS), *tool],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -82,7 +79,10 @@ class Kafka(Part):
                     "names, then `neonblue up` again"
                 )
 
-    def probe(self, home: Home, settings: Mapping[str, str]) -> None:
+    def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
+        from kafka import KafkaAdminClient
+        from kafka.errors import KafkaError
+
         try:
             # NoBrokersAvailable and timeouts are KafkaErrors too.
             client = KafkaAdminClient(bootstrap_servers=settings["NEONBLUE_KAFKA_BOOTSTRAP"], request_timeout_ms=3000)

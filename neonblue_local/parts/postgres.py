@@ -7,8 +7,6 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import psycopg
-
 from neonblue_local import environment
 from neonblue_local.errors import MissingTool, PartFailed
 from neonblue_local.home import HOST, PROJECT, Home
@@ -57,7 +55,9 @@ class Postgres(Part):
         path.write_text(text)
         unprivileged.give(path)
 
-    def probe(self, home: Home, settings: Mapping[str, str]) -> None:
+    def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
+        import psycopg
+
         try:
             with psycopg.connect(settings["NEONBLUE_POSTGRES_URL"], connect_timeout=2) as connection:
                 connection.execute("select 1")
