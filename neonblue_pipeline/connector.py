@@ -4,14 +4,13 @@ import json
 import time
 from pathlib import Path
 from string import Template
-from typing import Any
-
-import httpx
-import psycopg
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from typing import TYPE_CHECKING, Any
 
 from neonblue_pipeline.errors import ConnectorError
 from neonblue_pipeline.settings import CONNECTOR, SLOT, Settings
+
+if TYPE_CHECKING:
+    import httpx
 
 _DEFINITION = Path(__file__).with_name("connector.json")
 _POLL_S = 0.25
@@ -27,7 +26,7 @@ def definition(settings: Settings) -> dict[str, str]:
     return json.loads(Template(_DEFINITION.read_text()).substitute(quoted))
 
 
-def status(connect: httpx.Client) -> dict[str, Any] | None:
+def status(connect: "httpx.Client") -> dict[str, Any] | None:
     """State of connector and tasks as Connect tells it; None if there is no such connector."""
     answer = _request(connect, "GET", f"/connectors/{CONNECTOR}/status")
     return None if answer.status_code == 404 else answer.json()
@@ -43,6 +42,8 @@ def task_failure(state: dict[str, Any]) -> str | None:
 
 def slot_active(settings: Settings) -> bool:
     """Whether PostgreSQL sees the connector reading. Connect's RUNNING may be stale."""
+    import psycopg
+
     with psycopg.connect(settings.postgres_url) as connection:
         row = connection.execute("select active from pg_replication_slots where slot_name = %s", (SLOT,)).fetchone()
     return bool(row and row[0])
@@ -53,6 +54,8 @@ def register(settings: Settings) -> dict[str, Any]:
 
     Raises ConnectorError with the task's own words when that does not happen in `connector_timeout_s`.
     """
+    import httpx
+
     wanted = definition(settings)
     started = time.monotonic()
     deadline = started + settings.connector_timeout_s
@@ -84,6 +87,8 @@ def register(settings: Settings) -> dict[str, Any]:
 
 def registered(settings: Settings) -> bool:
     """Whether Connect has exactly our definition."""
+    import httpx
+
     with httpx.Client(base_url=settings.connect_url, timeout=5) as connect:
         answer = connect.get(f"/connectors/{CONNECTOR}/config")
     return answer.status_code == 200 and _without_name(answer.json()) == definition(settings)
@@ -93,8 +98,11 @@ def _without_name(config: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in config.items() if key != "name"}
 
 
-def _request(connect: httpx.Client, method: str, path: str, **options: Any) -> httpx.Response:
+def _request(connect: "httpx.Client", method: str, path: str, **options: Any) -> "httpx.Response":
     """A request to Connect, repeated while it rebalances (409), restarts (503) or does not answer yet."""
+    import httpx
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
     for attempt in Retrying(
         retry=retry_if_exception_type((_Rebalancing, httpx.TransportError)),
         wait=wait_fixed(_POLL_S),

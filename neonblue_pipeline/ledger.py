@@ -92,7 +92,7 @@ class ClickHouseSchema:
         """
         if chain:
             self.clickhouse.insert("applied_files", ["name", "checksum"], [[file.name, ""] for file in chain])
-            self.clickhouse.command("drop view if exists landing_from_kafka sync")
+            self.clickhouse.command("drop view if exists landing_from_kafka")
 
 
 @contextmanager

@@ -4,7 +4,7 @@
 -- Rerun:  applied again when it or one of the views behind it changed; the consumer group keeps the position in between
 -- Apply:  again
 -- RawBLOB takes a message as it is, whatever it holds, so that reading it cannot fail here.
-drop view if exists landing_from_kafka sync;
+drop view if exists landing_from_kafka;
 
 drop table if exists raw_events_kafka sync;
 

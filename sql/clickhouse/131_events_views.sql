@@ -5,7 +5,7 @@
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
 -- Nothing here may throw: one bad message would hold up the stream. A value that cannot be read becomes null and a reason.
-drop table if exists incoming_events sync;
+drop table if exists incoming_events;
 
 create table incoming_events (
     topic String, partition UInt32, offset UInt64, lsn UInt64, payload String, reason String,
@@ -16,7 +16,7 @@ create table incoming_events (
     kafka_timestamp DateTime64(3, 'UTC')
 ) engine = Null;
 
-drop view if exists incoming_events_from_landing sync;
+drop view if exists incoming_events_from_landing;
 
 create materialized view incoming_events_from_landing to incoming_events as
 with
@@ -69,7 +69,7 @@ select
 from landing_rows
 where landing_rows.aggregate_type = 'event' and landing_rows.reason = '';
 
-drop view if exists events_rows_from_incoming sync;
+drop view if exists events_rows_from_incoming;
 
 create materialized view events_rows_from_incoming to events_rows as
 select id, experiment_id, user_id, variant_id, variant_key, event_type, timestamp, assignment_at, properties, session_id, request_id,

@@ -4,7 +4,7 @@
 -- Time:   assigned_at is the moment from which events count, created_at PostgreSQL's clock; UTC
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
-drop table if exists incoming_assignments sync;
+drop table if exists incoming_assignments;
 
 create table incoming_assignments (
     topic String, partition UInt32, offset UInt64, lsn UInt64, payload String, reason String, kafka_timestamp DateTime64(3, 'UTC'),
@@ -12,9 +12,9 @@ create table incoming_assignments (
     assigned_at DateTime64(6, 'UTC'), source String, attributes String, created_at DateTime64(6, 'UTC'), deleted Bool
 ) engine = Null;
 
-drop view if exists incoming_assignments_from_landing sync;
+drop view if exists incoming_assignments_from_landing;
 
-drop view if exists assignments_rows_from_incoming sync;
+drop view if exists assignments_rows_from_incoming;
 
 create materialized view assignments_rows_from_incoming to assignments_rows as
 select experiment_id, experiment_key, user_id, variant_id, variant_key, assigned_at, source, attributes, created_at, deleted, lsn

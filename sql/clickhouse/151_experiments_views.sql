@@ -10,7 +10,7 @@
 -- From:   landing_rows                   To: rollups, significance
 -- Time:   started_at, stopped_at bound the run within which events count; UTC
 -- Rerun:  the table is created once; its views are applied again when they change
-drop table if exists incoming_experiments sync;
+drop table if exists incoming_experiments;
 
 create table incoming_experiments (
     topic String, partition UInt32, offset UInt64, lsn UInt64, payload String, reason String, kafka_timestamp DateTime64(3, 'UTC'),
@@ -19,9 +19,9 @@ create table incoming_experiments (
     created_at DateTime64(6, 'UTC'), updated_at DateTime64(6, 'UTC'), variants String, metrics String
 ) engine = Null;
 
-drop view if exists incoming_experiments_from_landing sync;
+drop view if exists incoming_experiments_from_landing;
 
-drop view if exists experiments_rows_from_incoming sync;
+drop view if exists experiments_rows_from_incoming;
 
 create materialized view experiments_rows_from_incoming to experiments_rows as
 select experiment_id, key, name, status, revision, started_at, stopped_at, created_at, updated_at, variants, metrics, lsn

@@ -3,24 +3,24 @@
 -- From:   landing_rows, incoming_*       To: dead_letters
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
-drop view if exists dead_letters_from_landing sync;
+drop view if exists dead_letters_from_landing;
 
 create materialized view dead_letters_from_landing to dead_letters_rows as
 select topic, partition, offset, kafka_timestamp, reason, raw from landing_rows where reason != '';
 
-drop view if exists dead_letters_from_events sync;
+drop view if exists dead_letters_from_events;
 
 create materialized view dead_letters_from_events to dead_letters_rows as
 select topic, partition, offset, kafka_timestamp, concat('event: ', reason) as reason, payload as raw
 from incoming_events where incoming_events.reason != '';
 
-drop view if exists dead_letters_from_assignments sync;
+drop view if exists dead_letters_from_assignments;
 
 create materialized view dead_letters_from_assignments to dead_letters_rows as
 select topic, partition, offset, kafka_timestamp, concat('assignment: ', reason) as reason, payload as raw
 from incoming_assignments where incoming_assignments.reason != '';
 
-drop view if exists dead_letters_from_experiments sync;
+drop view if exists dead_letters_from_experiments;
 
 create materialized view dead_letters_from_experiments to dead_letters_rows as
 select topic, partition, offset, kafka_timestamp, concat('experiment: ', reason) as reason, payload as raw

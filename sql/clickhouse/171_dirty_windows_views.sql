@@ -3,7 +3,7 @@
 -- From:   incoming_events, incoming_assignments       To: dirty_days, dirty_assignments
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
-drop view if exists dirty_days_from_events sync;
+drop view if exists dirty_days_from_events;
 
 create materialized view dirty_days_from_events to dirty_days as
 select toDate32(timestamp) as day, topic, partition, max(offset) as last_offset, count() as events
@@ -11,7 +11,7 @@ from incoming_events
 where reason = ''
 group by day, topic, partition;
 
-drop view if exists dirty_assignments_from_incoming sync;
+drop view if exists dirty_assignments_from_incoming;
 
 create materialized view dirty_assignments_from_incoming to dirty_assignments as
 select user_id, assigned_at, topic, partition, offset as last_offset

@@ -5,7 +5,7 @@
 -- Rerun:  applied again when it or one of the views before it changed
 -- Apply:  again
 -- One view only: with two, a killed engine doubled a block in one of them.
-drop view if exists landing_from_kafka sync;
+drop view if exists landing_from_kafka;
 
 create materialized view landing_from_kafka to landing_rows as
 with

@@ -1,0 +1,1 @@
+"""The assets, one stage of the data's way per file."""
