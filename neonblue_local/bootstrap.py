@@ -1,0 +1,162 @@
+"""Setup from nothing: checks the machine, makes .venv, installs what the locks pin, fetches the jars.
+
+Run as a file by whatever python3 there is (`make setup`), so it uses the standard library only, and no syntax newer
+than Python 3.6: it must be able to say that the Python is too old.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(PROJECT, ".venv")
+VENV_PYTHON = os.path.join(VENV, "bin", "python")
+STAMP = os.path.join(VENV, "neonblue-setup")
+OLDEST = (3, 11)
+NEEDED_GB = 3.0
+ATTEMPTS = 3
+# What decides whether setup has to run again.
+INPUTS = ("bootstrap.lock", "requirements.lock", "pyproject.toml", "neonblue_local/jars/jars.lock")
+
+
+class SetupError(Exception):
+    """A reason why setup cannot go on; its text is all that the user sees."""
+
+
+def main() -> None:
+    # A second setup of the same folder waits for the first.
+    with open(os.path.join(PROJECT, "bootstrap.lock"), "rb") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        python = newest_python()
+        if is_done(python):
+            return
+        check_machine()
+        began = time.time()
+        make_venv(python)
+        # Every file that is installed has to have a pinned hash.
+        pip = [VENV_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        run("the installer uv", [*pip, "--only-binary=:all:", "-r", "bootstrap.lock"])
+        uv = [VENV_PYTHON, "-m", "uv", "pip"]
+        target = ["--python", VENV_PYTHON]
+        run("the packages of requirements.lock", [*uv, "sync", *target, "--require-hashes", "requirements.lock"])
+        editable = ["install", *target, "--quiet", "--no-deps", "--no-build-isolation", "-e", "."]
+        run("the project itself", [*uv, *editable])
+        run("the jars of Kafka and Debezium", [VENV_PYTHON, "-m", "neonblue_local.jars"], attempts=1)
+        with open(STAMP, "w") as file:
+            file.write(fingerprint(python))
+        say(f"setup done in {time.time() - began:.0f} s")
+
+
+def newest_python() -> str:
+    """This Python, or a newer one on the PATH if this one is too old."""
+    if sys.version_info[:2] >= OLDEST:
+        return sys.executable
+    for minor in (13, 12, 11, 14):
+        found = shutil.which(f"python3.{minor}")
+        if found:
+            return found
+    raise SetupError(
+        f"python3 is {platform.python_version()}; NeonBlue needs Python {OLDEST[0]}.{OLDEST[1]} or newer. "
+        "Install one, or name it: make PYTHON=/path/to/python3.12 demo"
+    )
+
+
+def check_machine() -> None:
+    """Everything that must be there beforehand; all that is missing is said at once."""
+    missing = []
+    if sys.platform not in ("linux", "darwin"):
+        missing.append(f"operating system: {sys.platform}; NeonBlue's embedded stack runs on Linux and macOS")
+    if platform.machine() not in ("x86_64", "amd64", "aarch64", "arm64"):
+        missing.append(f"processor: {platform.machine()}; the packages exist for x86_64 and arm64")
+    if sys.platform == "linux" and platform.libc_ver()[0] != "glibc":
+        missing.append("C library: not glibc; the packages are built for it (Alpine is no place for them, Debian is)")
+    for tool, why in (("make", "it runs the project's commands"), ("git", "the project's sources come with it")):
+        if not shutil.which(tool):
+            missing.append(f"{tool}: not on the PATH; {why}: install it")
+    free = shutil.disk_usage(PROJECT).free / 1e9
+    if free < NEEDED_GB and not os.path.exists(STAMP):
+        missing.append(f"disk: {free:.1f} GB free in {PROJECT}; setup needs {NEEDED_GB:.0f} GB: free some space")
+    if missing:
+        raise SetupError("this machine lacks:\n  " + "\n  ".join(missing))
+
+
+def make_venv(python: str) -> None:
+    if os.path.exists(VENV) and not answers(VENV_PYTHON):
+        say(f"{VENV} does not run any more (was Python replaced?); making it anew")
+        shutil.rmtree(VENV)
+    if not answers(VENV_PYTHON, "import pip"):
+        making = [python, "-m", "venv", "--clear", VENV]
+        made = subprocess.run(making, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603
+        if made.returncode:
+            raise SetupError(
+                f"{python} -m venv failed:\n{made.stdout.decode('utf-8', 'replace').strip()}\n"
+                "On Debian and Ubuntu the module is a package of its own: apt install python3-venv"
+            )
+
+
+def answers(python: str, statement: str = "pass") -> bool:
+    """Whether this Python is there, new enough, and can run the statement."""
+    if not os.path.exists(python):
+        return False
+    code = f"import sys; {statement}; sys.exit(sys.version_info[:2] < {OLDEST!r})"
+    quiet = subprocess.DEVNULL
+    return subprocess.run([python, "-c", code], stdout=quiet, stderr=quiet).returncode == 0  # noqa: S603
+
+
+def is_done(python: str) -> bool:
+    if not os.path.exists(STAMP) or not os.path.exists(VENV_PYTHON):
+        return False
+    with open(STAMP) as file:
+        return file.read() == fingerprint(python)
+
+
+def fingerprint(python: str) -> str:
+    digest = hashlib.sha256()
+    for name in INPUTS:
+        with open(os.path.join(PROJECT, name), "rb") as file:
+            digest.update(file.read())
+    # A virtual environment knows its own path: a folder that was moved needs a new one.
+    digest.update(os.path.realpath(python).encode() + VENV.encode())
+    return digest.hexdigest()
+
+
+def run(what: str, command: "list[str]", attempts: int = ATTEMPTS) -> None:
+    """Run one step; a step that downloads is repeated, as what it has already fetched is kept."""
+    environment = dict(os.environ, UV_HTTP_TIMEOUT=os.environ.get("UV_HTTP_TIMEOUT", "300"))
+    # A mirror that is configured for pip holds for uv, too.
+    if "PIP_INDEX_URL" in environment and "UV_DEFAULT_INDEX" not in environment:
+        environment["UV_DEFAULT_INDEX"] = environment["PIP_INDEX_URL"]
+    # They would send the packages elsewhere.
+    for name in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"):
+        environment.pop(name, None)
+    say(f"setup: {what}")
+    for attempt in range(1, attempts + 1):
+        code = subprocess.run(command, cwd=PROJECT, env=environment).returncode  # noqa: S603
+        if code == 0:
+            return
+        if attempt < attempts:
+            say(f"setup: {what}: attempt {attempt} of {attempts} failed, trying again")
+            time.sleep(2**attempt)
+    raise SetupError(
+        f"{what} could not be installed (exit code {code}, reason above). What was fetched is kept: check the network "
+        "(proxy: HTTPS_PROXY, certificate: SSL_CERT_FILE) and the disk, then run the same command again"
+    )
+
+
+def say(text: str) -> None:
+    print(text)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SetupError as error:
+        sys.exit(f"setup: {error}")
+    except KeyboardInterrupt:
+        sys.exit("setup: interrupted; run the same command again, it goes on where it stopped")

@@ -1,0 +1,22 @@
+"""What every test run has in common: no settings of a running stack leak in, an interrupted run ends its stack."""
+
+import os
+import signal
+from types import FrameType
+
+from tests.fix_stack import SETTINGS_OF_A_STACK, connect_stack, empty_stack, stack, storage_stack
+
+__all__ = ["connect_stack", "empty_stack", "stack", "storage_stack"]
+
+# A test may never reach a demo that runs, nor servers that the developer's shell points at.
+for _name in [name for name in os.environ if name.startswith(SETTINGS_OF_A_STACK)]:
+    del os.environ[_name]
+
+
+def _end_as_if_interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(f"signal {number}")
+
+
+# pytest ends its fixtures, and so the stack, after Ctrl-C but not after a plain kill or a closed terminal.
+for _signal in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_signal, _end_as_if_interrupted)
