@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def main() -> int:
         log.error("cannot open %s: %s", options.path, error)
         return 2
     log.info("ClickHouse %s (chDB) on %s, http://%s:%s", engine.version, engine.path, options.host, options.port)
+    for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises it once more after its own clean stop
+        signal.signal(stop, lambda *_: None)
     uvicorn.run(
         Gateway(engine, user, password, options.max_body_bytes),
         host=options.host,

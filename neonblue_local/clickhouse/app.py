@@ -200,19 +200,21 @@ class Gateway:
         held_back = request.flag("wait_end_of_query")
         loop = asyncio.get_running_loop()
         with tempfile.SpooledTemporaryFile(MEMORY_RESULT, dir=str(self._engine.path)) as start:
-            reading, writing = os.pipe()
-            rows = asyncio.StreamReader(limit=CHUNK)
-            pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(rows), os.fdopen(reading, "rb"))
+            rows, writing = _Pipe.open()
             done = asyncio.ensure_future(self._in_thread(execution.select, name, writing))
             done.add_done_callback(lambda _: self._dismiss(execution))
             try:
                 while (held_back or start.tell() < CHUNK) and (chunk := await rows.read(CHUNK)):
                     start.write(chunk)
-                counts = await done if rows.at_eof() else None
+                counts = await done if rows.ended else None
+                start.seek(0)
+                headers = reply_headers(request, self._engine.timezone, counts, name)
+                if rows.ended and (body := start.read(CHUNK + 1)) and len(body) <= CHUNK:
+                    await _reply(send, 200, headers, body, _packing(request))
+                    return
                 start.seek(0)
                 out = _Outgoing(send, _packing(request))
                 tag = secrets.token_hex(8)
-                headers = reply_headers(request, self._engine.timezone, counts, name)
                 await out.start([*headers, (b"x-clickhouse-exception-tag", tag.encode())])
                 while chunk := start.read(CHUNK):
                     await out.write(chunk)
@@ -231,8 +233,46 @@ class Gateway:
                 )
                 await loop.run_in_executor(self._control, self._engine.kill, execution.run.mark)
             finally:
-                pipe.close()
+                rows.close()
                 await asyncio.wait([done])
+
+
+class _Pipe:
+    """The reading end of a pipe.
+
+    Not asyncio's own pipe transport: uvloop's closes the descriptor twice, and the second time it may be another's.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.ended = False
+        self._fd = fd
+
+    @classmethod
+    def open(cls) -> tuple["_Pipe", int]:
+        """A pipe and the descriptor of its writing end, which belongs to the caller."""
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        return cls(reading), writing
+
+    async def read(self, size: int) -> bytes:
+        """What is there, at most `size` bytes; b"" at the end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                data = os.read(self._fd, size)
+            except BlockingIOError:
+                readable = asyncio.Event()
+                loop.add_reader(self._fd, readable.set)
+                try:
+                    await readable.wait()
+                finally:
+                    loop.remove_reader(self._fd)
+            else:
+                self.ended = not data
+                return data
+
+    def close(self) -> None:
+        os.close(self._fd)
 
 
 class _Outgoing:

@@ -31,6 +31,10 @@ _REFUSED = {
     ("SYSTEM", "KILL"): "it would end the whole process: stop it with SIGTERM",
     ("PYTHON", "("): "Python objects of the gateway's own process are not data",
 }
+# Without these no connection opens any more.
+_KEPT_DATABASE = re.compile(
+    rb"\s*(?i:(DROP|DETACH|RENAME)\s+DATABASE\s+(?:IF\s+EXISTS\s+)?)[`\"]?(default|system)[`\"]?\s*(?:;|\Z|[A-Z])"
+)
 
 
 class Kind(Enum):
@@ -128,6 +132,12 @@ def parse(sql: bytes) -> Statement:
         before = now
     if not first or first == ";":
         raise ClickHouseError.of("SYNTAX_ERROR", "Empty query.")
+    if found := _KEPT_DATABASE.match(sql):
+        what = f"{found[1].decode().upper()} DATABASE {found[2].decode()}"
+        message = (
+            f"{what} is refused by the embedded ClickHouse: without it no connection opens. Drop its tables instead."
+        )
+        raise ClickHouseError.of("NOT_IMPLEMENTED", message)
     if first == "KILL" and words[-1].name == "SYNC":
         message = "KILL … SYNC never returns in the embedded ClickHouse: leave SYNC out."
         raise ClickHouseError.of("NOT_IMPLEMENTED", message)
