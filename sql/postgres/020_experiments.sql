@@ -1,6 +1,6 @@
 -- 020_experiments.sql (PostgreSQL): what is being compared, and by which measures
--- Grain:  one row per experiment, per variant of it, per metric, per metric used by an experiment
--- From:   neonblue_api                To: 070 (resolves keys), 080 (publish_experiment carries a definition to ClickHouse)
+-- Grain:  one row per experiment, per variant and phase of it, per metric, per metric used by an experiment
+-- From:   neonblue_api                To: 070 (resolves keys), 085 (publish_experiment carries a definition to ClickHouse)
 -- Time:   started_at, stopped_at bound the run within which events count
 -- Rerun:  safe; creates what is missing, changes nothing that exists
 create table if not exists experiments (
@@ -53,6 +53,18 @@ create table if not exists experiment_metrics (
     role           text   not null default 'target' check (role in ('target', 'secondary', 'guardrail')),
     position       int    not null,
     primary key (experiment_id, metric_id)
+);
+
+-- The weights and coverage by which users were assigned, since when. A new phase leaves assigned users where they are.
+create table if not exists experiment_phases (
+    experiment_id  bigint      not null references experiments,
+    phase          int         not null check (phase > 0),
+    began_at       timestamptz not null,
+    ended_at       timestamptz,                       -- null: the present one
+    coverage       numeric     not null,
+    weights        jsonb       not null,              -- {variant key: weight}
+    reason         text        not null,
+    primary key (experiment_id, phase)
 );
 
 -- Who changed what and when, as it was before and after.

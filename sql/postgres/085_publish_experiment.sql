@@ -14,7 +14,11 @@ begin
             jsonb_build_object(
                 'experiment_id', x.experiment_id, 'key', x.key, 'name', x.name, 'status', x.status, 'revision', x.revision,
                 'started_at', utc_text(x.started_at), 'stopped_at', utc_text(x.stopped_at),
-                'created_at', utc_text(x.created_at), 'updated_at', utc_text(x.updated_at),
+                'created_at', utc_text(x.created_at), 'updated_at', utc_text(x.updated_at), 'coverage', x.coverage,
+                'phases', (select coalesce(jsonb_agg(jsonb_build_object(
+                               'phase', p.phase, 'began_at', utc_text(p.began_at), 'ended_at', utc_text(p.ended_at),
+                               'coverage', p.coverage, 'weights', p.weights) order by p.phase), '[]')
+                           from experiment_phases p where p.experiment_id = x.experiment_id),
                 'variants', (select coalesce(jsonb_agg(jsonb_build_object(
                                  'variant_id', v.variant_id, 'key', v.key, 'weight', v.weight, 'is_control', v.is_control)
                                  order by v.position), '[]')

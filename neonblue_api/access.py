@@ -1,0 +1,110 @@
+"""Who may do what: bearer tokens, known only by their SHA-256, and the scopes of the routes."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import psycopg
+from fastapi import Depends, Request
+
+from neonblue_api.database import Database
+from neonblue_api.errors import Forbidden, Unauthorized
+from neonblue_api.settings import Settings
+
+SCOPES = ("ingest", "read", "manage")
+_BOOTSTRAP = "bootstrap"
+
+
+def new_token() -> str:
+    """A secret of 256 bits; its beginning tells what it is wherever it turns up."""
+    return "nb_" + secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The token behind a request."""
+
+    name: str
+    scopes: frozenset[str]
+
+
+class Tokens:
+    """Looks tokens up and remembers valid ones for the time that NEONBLUE_TOKEN_CACHE states."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._database = database
+        self._bootstrap = token_hash(settings.api_token.get_secret_value())
+        self._keep = settings.token_cache
+        self._known: dict[bytes, tuple[float, Caller]] = {}
+
+    async def caller(self, token: str) -> Caller:
+        """Raises Unauthorized."""
+        digest = token_hash(token)
+        if hmac.compare_digest(digest, self._bootstrap):
+            return Caller(_BOOTSTRAP, frozenset(SCOPES))
+        now = time.monotonic()
+        known = self._known.get(digest)
+        if known is not None and known[0] > now:
+            return known[1]
+        self._known = {key: entry for key, entry in self._known.items() if entry[0] > now}
+        caller = await self._look_up(digest)
+        self._known[digest] = (now + self._keep, caller)
+        return caller
+
+    def forget(self) -> None:
+        """After a token was revoked here: the next use asks PostgreSQL."""
+        self._known.clear()
+
+    async def _look_up(self, digest: bytes) -> Caller:
+        async def find(driver: psycopg.AsyncConnection[Any]) -> tuple[Any, ...] | None:
+            # The use is noted at most once a minute: reading with a token is not meant to write.
+            cursor = await driver.execute(
+                """with used as (
+                       update api_tokens set last_used_at = now()
+                       where token_sha256 = %(digest)s and (last_used_at is null or last_used_at < now() - interval '1 minute')
+                   )
+                   select name, scopes, revoked_at is not null, coalesce(expires_at <= now(), false)
+                   from api_tokens where token_sha256 = %(digest)s""",
+                {"digest": digest},
+            )
+            return await cursor.fetchone()
+
+        row = await self._database.call(find)
+        if row is None:
+            raise Unauthorized("the token is not known")
+        name, scopes, revoked, expired = row
+        if revoked or expired:
+            raise Unauthorized(f"the token {name!r} is {'revoked' if revoked else 'expired'}")
+        return Caller(name, frozenset(scopes))
+
+
+async def _caller(request: Request) -> Caller:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized("the request has no Authorization: Bearer header")
+    tokens: Tokens = request.app.state.tokens
+    return await tokens.caller(token.strip())
+
+
+def _needs(scope: str) -> Callable[[Caller], Awaitable[Caller]]:
+    async def check(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+        if scope not in caller.scopes:
+            raise Forbidden(
+                f"the token {caller.name!r} has {', '.join(sorted(caller.scopes)) or 'no scope'}; this needs {scope}"
+            )
+        return caller
+
+    return check
+
+
+IngestDep = Annotated[Caller, Depends(_needs("ingest"))]
+ReadDep = Annotated[Caller, Depends(_needs("read"))]
+ManageDep = Annotated[Caller, Depends(_needs("manage"))]

@@ -1,0 +1,137 @@
+"""Assignments as clients send them: decoded and checked, ready for accept_assignments. Knows no server."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from neonblue_api.errors import InvalidInput, MalformedJson
+from neonblue_api.event_input import Rejected
+from neonblue_api.input_rules import ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
+from neonblue_api.settings import Settings
+from neonblue_api.strict_json import JsonRefused, check_object, read_strictly
+
+VariantKey = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,128}$", examples=["gate_40"])]
+Source = Annotated[str, Meta(min_length=1, max_length=128, description="Where the assignment was made.")]
+
+
+class AssignmentIn(Struct, forbid_unknown_fields=True):
+    """One user's assignment; without variant_key the server assigns by hash, with it one made elsewhere is recorded."""
+
+    user_id: UserId
+    variant_key: VariantKey | None = None
+    assigned_at: Timestamp | None = None
+    source: Source | None = None
+    attributes: Raw | UnsetType = UNSET
+
+
+class BatchAssignmentIn(Struct, forbid_unknown_fields=True):
+    """An assignment made elsewhere."""
+
+    experiment: ExperimentKey
+    user_id: UserId
+    variant_key: VariantKey
+    assigned_at: Timestamp | None = None
+    source: Source | None = None
+    attributes: Raw | UnsetType = UNSET
+
+
+class AssignmentRow(Struct):
+    """What accept_assignments takes (sql/postgres/080)."""
+
+    experiment: str
+    user_id: str
+    variant_key: str | None
+    assigned_at: str | None
+    source: str
+    attributes: Raw
+    request_id: str | None
+
+
+class _AssignmentBatch(Struct, forbid_unknown_fields=True):
+    assignments: list[BatchAssignmentIn]
+
+
+class _RawBatch(Struct, forbid_unknown_fields=True):
+    assignments: list[Raw]
+
+
+_one = msgspec.json.Decoder(AssignmentIn)
+_of_batch = msgspec.json.Decoder(BatchAssignmentIn)
+_raw_batch = msgspec.json.Decoder(_RawBatch)
+_NOTHING = Raw(b"{}")
+
+
+class AssignmentReader:
+    """Decodes bodies under the limits of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._max_batch = settings.max_batch
+        self._max_depth = settings.max_depth
+        self._max_attributes = settings.max_properties
+        self._clock = TimeRule(settings)
+
+    def one(self, experiment: str, body: bytes, request_id: str | None) -> AssignmentRow:
+        """Raises MalformedJson or InvalidInput."""
+        try:
+            return self._row(_one, body, request_id, experiment)
+        except JsonRefused as refused:
+            raise MalformedJson(f"the body {refused}") from None
+        except FieldError as broken:
+            raise InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}]) from None
+
+    def batch(self, body: bytes, request_id: str | None) -> tuple[list[AssignmentRow], list[int], list[Rejected]]:
+        """Rows, their positions in the batch, and what was rejected. Raises MalformedJson or InvalidInput."""
+        try:
+            items = _raw_batch.decode(body).assignments
+            if len(body) - sum(len(bytes(item)) for item in items) > 2 * len(items) + 64:
+                read_strictly(body, max_depth=self._max_depth + 3)
+        except JsonRefused as refused:
+            raise MalformedJson(f"the body {refused}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            try:
+                read_strictly(body, max_depth=self._max_depth + 3)
+            except JsonRefused as refused:
+                raise MalformedJson(f"the body {refused}") from None
+            broken = field_error(error)
+            raise InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}]) from None
+        if len(items) > self._max_batch:
+            raise InvalidInput(
+                f"the batch has {len(items)} assignments", rule=f"a batch has at most {self._max_batch} assignments"
+            )
+        rows, positions, rejected = [], [], []
+        for index, item in enumerate(items):
+            try:
+                rows.append(self._row(_of_batch, bytes(item), request_id))
+                positions.append(index)
+            except JsonRefused as refused:
+                rejected.append(Rejected(index, MalformedJson.code, f"the assignment {refused}"))
+            except FieldError as broken:
+                rejected.append(Rejected(index, InvalidInput.code, str(broken)))
+        return rows, positions, rejected
+
+    def _row(
+        self, decoder: msgspec.json.Decoder[Any], item: bytes, request_id: str | None, experiment: str | None = None
+    ) -> AssignmentRow:
+        # The document as a whole is strict, whatever its fields; the field rules come after.
+        check_object(item, max_depth=self._max_depth + 1, max_size=self._max_attributes + 4096)
+        try:
+            given = decoder.decode(item)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise field_error(error) from None
+        attributes = _NOTHING if given.attributes is UNSET else given.attributes
+        if attributes is not _NOTHING:
+            try:
+                check_object(bytes(attributes), max_depth=self._max_depth, max_size=self._max_attributes)
+            except JsonRefused as refused:
+                raise FieldError("attributes", str(refused)) from None
+        at = given.assigned_at
+        return AssignmentRow(
+            experiment if experiment is not None else given.experiment,
+            given.user_id,
+            given.variant_key,
+            None if at is None else self._clock.utc(at, "assigned_at"),
+            given.source or "api",
+            attributes,
+            request_id,
+        )

@@ -1,0 +1,153 @@
+"""OpenAPI: schemas of what is decoded in bulk, and what every route has in common."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from neonblue_api import assignment_input, event_input
+from neonblue_api.errors import ApiError, Forbidden, MalformedJson, Unauthorized
+from neonblue_api.replies import PROBLEM, problem_schema, responses
+
+_REJECTED = {
+    "type": "object",
+    "required": ["index", "code", "message"],
+    "properties": {
+        "index": {"type": "integer", "minimum": 0},
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+    },
+}
+_COUNTS = {
+    "type": "object",
+    "required": ["accepted", "duplicates", "rejected"],
+    "properties": {
+        "accepted": {"type": "integer", "minimum": 0},
+        "duplicates": {"type": "integer", "minimum": 0},
+        "rejected": {"type": "array", "items": _REJECTED},
+    },
+    "examples": [
+        {
+            "accepted": 2,
+            "duplicates": 1,
+            "rejected": [{"index": 3, "code": "invalid_input", "message": "user_id: Expected `str`, got `int`"}],
+        }
+    ],
+}
+_SCHEMAS: dict[str, Any] = {
+    "Problem": problem_schema(),
+    "BatchStored": _COUNTS,
+    "EventStored": {
+        "type": "object",
+        "required": ["id", "outcome"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "outcome": {"type": "string", "enum": ["accepted", "duplicate"]},
+        },
+    },
+    "Assignment": {
+        "type": "object",
+        "required": ["experiment", "user_id", "variant_key", "assigned_at", "outcome"],
+        "properties": {
+            "experiment": {"type": "string"},
+            "user_id": {"type": "string"},
+            "variant_key": {"type": ["string", "null"]},
+            "assigned_at": {"type": ["string", "null"], "format": "date-time"},
+            "outcome": {"type": "string", "enum": ["created", "existing", "not_covered"]},
+        },
+    },
+}
+_EXAMPLES = {
+    "EventIn": {
+        "id": "0193a1c2-7d1e-7c3a-9b55-0a54a8a3a1d7",
+        "user_id": "u1",
+        "event_type": "conversion",
+        "properties": {"page": "/product", "value": 39.99},
+    },
+    "AssignmentIn": {"user_id": "u1"},
+}
+_BATCHES = {"EventBatch": ("events", "EventIn"), "AssignmentBatch": ("assignments", "BatchAssignmentIn")}
+
+
+def body_of(schemas: dict[str, str]) -> dict[str, Any]:
+    """`openapi_extra` of a route that decodes its own body: media type → name of the schema."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {media: {"schema": {"$ref": f"#/components/schemas/{name}"}} for media, name in schemas.items()},
+        }
+    }
+
+
+def reply_of(status: int, schema: str) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route that encodes its own reply."""
+    return {
+        status: {
+            "description": "Stored" if status != 200 else "As it is now",
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
+        }
+    }
+
+
+def install(app: FastAPI) -> None:
+    """The document is made when it is first asked for."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, openapi_version="3.1.0", description=app.description, routes=app.routes
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    kinds = [event_input.EventIn, assignment_input.AssignmentIn, assignment_input.BatchAssignmentIn]
+    _, decoded = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}", schema_hook=_raw)
+    for name, schema in decoded.items():
+        schemas[name] = schema | ({"examples": [_EXAMPLES[name]]} if name in _EXAMPLES else {})
+        for open_object in ("properties", "attributes"):
+            if open_object in schema["properties"]:
+                schema["properties"][open_object] = {"type": "object"}
+    for name, (field, item) in _BATCHES.items():
+        schemas[name] = {
+            "type": "object",
+            "required": [field],
+            "additionalProperties": False,
+            "properties": {
+                field: {"type": "array", "maxItems": 10_000, "items": {"$ref": f"#/components/schemas/{item}"}}
+            },
+        }
+    schemas.update(_SCHEMAS)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    common = responses(Unauthorized, Forbidden, ApiError)
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _complete(operation, common if path.startswith("/v1/") else {})
+    return document
+
+
+def _complete(operation: dict[str, Any], common: dict[int | str, dict[str, Any]]) -> None:
+    replies = operation["responses"]
+    if "422" in replies and PROBLEM not in replies["422"]["content"]:
+        del replies["422"]  # the framework's own; every route names its errors
+    for status, reply in common.items():
+        replies.setdefault(str(status), reply)
+    if common:
+        operation["security"] = [{"token": []}]
+        if "requestBody" in operation:
+            replies.setdefault("400", responses(MalformedJson)[400])
+    for reply in replies.values():
+        reply.setdefault("headers", {})["X-Request-ID"] = {"schema": {"type": "string"}}
+
+
+def _raw(kind: type) -> dict[str, Any]:
+    if kind is msgspec.Raw:
+        return {"type": "object"}
+    raise NotImplementedError

@@ -1,0 +1,56 @@
+"""The app: assembly only. `uvicorn neonblue_api.main:app`; importing it opens no connection and reads no setting."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from neonblue_api import documentation, replies
+from neonblue_api.access import Tokens
+from neonblue_api.analytics import Analytics
+from neonblue_api.assigning import Assigning
+from neonblue_api.assignment_input import AssignmentReader
+from neonblue_api.database import Database
+from neonblue_api.event_input import EventReader
+from neonblue_api.intake import Intake
+from neonblue_api.middleware import RequestId
+from neonblue_api.routes import assignments, events, experiments, health, metrics, results
+from neonblue_api.settings import load_settings
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings = load_settings()
+    database = Database(settings)
+    app.state.settings = settings
+    app.state.database = database
+    app.state.analytics = Analytics(settings)
+    app.state.tokens = Tokens(settings, database)
+    app.state.intake = Intake(database)
+    app.state.assigning = Assigning(database)
+    app.state.event_reader = EventReader(settings)
+    app.state.assignment_reader = AssignmentReader(settings)
+    yield
+    app.state.analytics.close()
+    await database.close()
+
+
+def create_app() -> FastAPI:
+    app = FastAPI(
+        title="NeonBlue",
+        version="1",
+        description="Experiments in, decisions out. Facts are stored before a reply is sent; errors carry a code, "
+        "what was found, the rule and the way out.",
+        lifespan=_lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for resource in (events, assignments, experiments, metrics, results, health):
+        app.include_router(resource.router)
+    replies.install(app)
+    documentation.install(app)
+    app.add_middleware(RequestId)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,41 @@
+"""What surrounds every request, as plain ASGI: its id, and the refusal of characters no part behind can hold."""
+
+import re
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from neonblue_api.errors import InvalidInput
+from neonblue_api.replies import problem_reply
+
+_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_NAME = b"x-request-id"
+
+
+class RequestId:
+    """Takes X-Request-ID from the client or makes one; it is in the reply, in the log and in what is stored."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == _NAME), None)
+        accepted = given if given is not None and _ID.fullmatch(given) else str(uuid4()).encode()
+        scope.setdefault("state", {})["request_id"] = accepted.decode("ascii")
+
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (_NAME, accepted)]
+            await send(message)
+
+        query: bytes = scope["query_string"]
+        if b"%00" in query or "\0" in scope["path"]:
+            refused = InvalidInput(
+                "the address holds %00", rule="an address holds no U+0000, which PostgreSQL cannot store"
+            )
+            await problem_reply(refused, scope["state"]["request_id"])(scope, receive, tagged)
+            return
+        await self._app(scope, receive, tagged)

@@ -1,0 +1,127 @@
+"""Puts a result together: definitions from PostgreSQL, figures from ClickHouse. No I/O here."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from neonblue_api.models.experiments import Experiment
+from neonblue_api.models.results import (
+    Effect,
+    MetricResult,
+    Results,
+    SampleRatio,
+    Summary,
+    VariantResult,
+    VariantSummary,
+)
+
+_EFFECT = ("estimate", "low", "high", "p_value")
+_COUNTS = ("users", "unique_users", "exposed_users", "converted_users", "events", "exposures", "clicks", "conversions")
+
+
+def assemble(
+    experiment: Experiment,
+    kinds: dict[str, str],
+    rows: Sequence[dict[str, Any]],
+    quality: dict[str, Any] | None,
+) -> Results:
+    """The result of an experiment.
+
+    Args:
+        kinds: metric → kind, from its definition.
+        rows: sql/read/experiment_results.sql, one a metric and variant at the latest cut-off.
+        quality: the row of sql/read/experiment_quality.sql, if there is one.
+    """
+    cells = {(row["metric"], row["variant"]): row for row in rows}
+    warnings = _warnings(experiment, cells, quality)
+    counts = dict.fromkeys((variant.key for variant in experiment.variants), 0)
+    if quality is not None:
+        counts |= {key: int(count) for key, count in quality["counts"].items()}
+    cutoffs = [row["cutoff_at"] for row in rows] + ([quality["cutoff_at"]] if quality else [])
+    return Results(
+        experiment=experiment.key,
+        status=experiment.status,
+        as_of=max(cutoffs, default=None),
+        sample_ratio=SampleRatio(
+            counts=counts,
+            p_value=_number(quality["sample_ratio_p_value"]) if quality else None,
+            mismatch=bool(quality["sample_ratio_mismatch"]) if quality else None,
+        ),
+        metrics=[
+            MetricResult(
+                metric=metric.key,
+                kind=kinds[metric.key],
+                variants=[
+                    _variant(variant.key, variant.is_control, cells.get((metric.key, variant.key)))
+                    for variant in sorted(experiment.variants, key=lambda v: not v.is_control)
+                ],
+            )
+            for metric in experiment.metrics
+        ],
+        warnings=warnings,
+    )
+
+
+def summarise(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> Summary:
+    """The live summary, from the rows of sql/read/experiment_summary.sql; variants without a row have zeros."""
+    found = {row["variant_key"]: row for row in rows}
+    variants = []
+    for variant in sorted(experiment.variants, key=lambda v: not v.is_control):
+        row = found.get(variant.key, {})
+        counts = {name: int(row.get(name, 0)) for name in _COUNTS}
+        variants.append(
+            VariantSummary(
+                variant=variant.key,
+                control=variant.is_control,
+                conversion_rate=counts["converted_users"] / counts["users"] if counts["users"] else None,
+                value=_number(row.get("value")) or 0.0,
+                last_event_at=row.get("last_event_at"),
+                **counts,
+            )
+        )
+    warnings = [] if found else ["nothing was rolled up yet: the live rollup has not seen this experiment"]
+    return Summary(experiment=experiment.key, status=experiment.status, variants=variants, warnings=warnings)
+
+
+def _variant(key: str, is_control: bool, row: dict[str, Any] | None) -> VariantResult:
+    found = row or {}
+    result = VariantResult(
+        variant=key,
+        control=is_control,
+        users=found.get("users"),
+        sum=_number(found.get("sum")),
+        mean=_number(found.get("mean")),
+    )
+    if not is_control:
+        result.absolute = Effect(**{name: _number(found.get(f"abs_{name}")) for name in _EFFECT})
+        result.relative = Effect(**{name: _number(found.get(f"rel_{name}")) for name in _EFFECT})
+    return result
+
+
+def _number(value: Any) -> float | None:
+    """nan and infinity are no JSON; both mean that the figure is not defined."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _warnings(
+    experiment: Experiment, cells: dict[tuple[str, str], dict[str, Any]], quality: dict[str, Any] | None
+) -> list[str]:
+    warnings = list(quality["warnings"]) if quality else []
+    if not experiment.metrics:
+        warnings.append("the experiment has no metrics")
+    if not experiment.variants:
+        warnings.append("the experiment has no variants")
+    elif len(experiment.variants) == 1:
+        warnings.append("the experiment has a single variant: there is nothing to compare")
+    if experiment.status == "draft":
+        warnings.append("the experiment has not begun")
+    elif not cells and quality is None:
+        warnings.append("nothing was measured yet: the significance asset has not seen this experiment")
+    else:
+        measured = {metric for metric, _ in cells}
+        warnings += [f"metric {m.key} was never measured" for m in experiment.metrics if m.key not in measured]
+    if experiment.phase > 1:
+        warnings.append(f"weights or coverage changed while it ran: this is phase {experiment.phase}")
+    return warnings

@@ -1,0 +1,48 @@
+"""Whether the process lives, and whether it can do its work."""
+
+from typing import Any
+
+import psycopg
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from neonblue_api.errors import DatabaseUnavailable
+from neonblue_api.replies import json_reply, responses
+from neonblue_api.state import DatabaseDep
+
+router = APIRouter(tags=["health"])
+_STATE = {
+    "application/json": {
+        "schema": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
+    }
+}
+_NEEDED = """
+    select name from unnest(array['users', 'api_tokens', 'experiments', 'variants', 'metrics', 'experiment_metrics',
+                                  'experiment_phases', 'changes', 'assignments', 'events', 'outbox_log']) as name
+    where to_regclass(name) is null
+    union all
+    select name from unnest(array['accept_events', 'accept_assignments', 'publish_experiment']) as name
+    where to_regproc(name) is null"""
+
+
+@router.get("/healthz", response_class=Response, responses={200: {"description": "It lives", "content": _STATE}})
+async def healthz() -> Response:
+    """The process answers."""
+    return json_reply({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    response_class=Response,
+    responses={200: {"description": "Requests can be served", "content": _STATE}} | responses(DatabaseUnavailable),
+)
+async def readyz(database: DatabaseDep) -> Response:
+    """PostgreSQL answers and holds the schema; the reply says which part is missing."""
+
+    async def missing(driver: psycopg.AsyncConnection[Any]) -> list[str]:
+        return [name for (name,) in await (await driver.execute(_NEEDED)).fetchall()]
+
+    lacking = await database.call(missing)
+    if lacking:
+        raise DatabaseUnavailable(f"the schema is not applied: {', '.join(lacking)} missing", retry_after=5)
+    return json_reply({"status": "ready"})

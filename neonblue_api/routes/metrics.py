@@ -1,0 +1,113 @@
+"""Metrics: definitions of what is measured."""
+
+from fastapi import APIRouter, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from neonblue_api import changes, metrics
+from neonblue_api.access import ManageDep, ReadDep
+from neonblue_api.bodies import StrictRoute
+from neonblue_api.errors import (
+    DatabaseUnavailable,
+    InvalidCursor,
+    InvalidInput,
+    KeyTaken,
+    MalformedJson,
+    MetricInUse,
+    MetricNotFound,
+    PreconditionFailed,
+)
+from neonblue_api.listing import CursorDep, IfMatchDep, LimitDep, check_match, cursor_of, etag, read_cursor
+from neonblue_api.models.fields import Key, Page
+from neonblue_api.models.metrics import Metric, MetricChange, MetricIn
+from neonblue_api.replies import responses
+from neonblue_api.state import DatabaseDep, RequestIdDep
+
+router = APIRouter(prefix="/v1/metrics", tags=["metrics"], route_class=StrictRoute)
+_COMMON = (InvalidInput, DatabaseUnavailable)
+
+
+@router.post("", status_code=201, responses=responses(*_COMMON, MalformedJson, KeyTaken))
+async def create_metric(
+    new: MetricIn, caller: ManageDep, database: DatabaseDep, request_id: RequestIdDep, reply: Response
+) -> Metric:
+    """Define a metric."""
+
+    async def work(connection: AsyncConnection) -> Metric:
+        created = await metrics.create(connection, new)
+        await changes.record(
+            connection,
+            by=caller.name,
+            request_id=request_id,
+            kind="metric",
+            key=new.key,
+            action="create",
+            after=created.model_dump(mode="json"),
+        )
+        return created
+
+    created = await database.transact(work)
+    reply.headers["ETag"] = etag(created.revision)
+    reply.headers["Location"] = f"/v1/metrics/{created.key}"
+    return created
+
+
+@router.get("", responses=responses(*_COMMON, InvalidCursor))
+async def list_metrics(
+    _: ReadDep, database: DatabaseDep, limit: LimitDep = 100, cursor: CursorDep = None
+) -> Page[Metric]:
+    """Metrics in the order in which they were made."""
+    place = read_cursor(cursor, int)
+
+    async def work(connection: AsyncConnection) -> list[tuple[int, Metric]]:
+        return await metrics.page(connection, after=place[0] if place else None, limit=limit + 1)
+
+    found = await database.transact(work)
+    return Page(
+        items=[metric for _, metric in found[:limit]],
+        next_cursor=cursor_of(found[limit - 1][0]) if len(found) > limit else None,
+    )
+
+
+@router.get("/{key}", responses=responses(*_COMMON, MetricNotFound))
+async def get_metric(key: Key, _: ReadDep, database: DatabaseDep, reply: Response) -> Metric:
+    """One metric; its ETag goes into If-Match of a change."""
+
+    async def work(connection: AsyncConnection) -> Metric:
+        return (await metrics.get(connection, key))[1]
+
+    metric = await database.transact(work)
+    reply.headers["ETag"] = etag(metric.revision)
+    return metric
+
+
+@router.patch("/{key}", responses=responses(*_COMMON, MalformedJson, MetricNotFound, MetricInUse, PreconditionFailed))
+async def change_metric(
+    key: Key,
+    wanted: MetricChange,
+    caller: ManageDep,
+    database: DatabaseDep,
+    request_id: RequestIdDep,
+    reply: Response,
+    if_match: IfMatchDep = None,
+) -> Metric:
+    """Change what the body names. What it measures stays once an experiment that uses it has begun."""
+
+    async def work(connection: AsyncConnection) -> Metric:
+        metric_id, current = await metrics.get(connection, key, locked=True)
+        check_match(if_match, current.revision, f"metric {key!r}")
+        changed = await metrics.change(connection, metric_id, current, wanted)
+        await changes.record(
+            connection,
+            by=caller.name,
+            request_id=request_id,
+            kind="metric",
+            key=key,
+            action="change",
+            before=current.model_dump(mode="json"),
+            after=changed.model_dump(mode="json"),
+        )
+        return changed
+
+    changed = await database.transact(work)
+    reply.headers["ETag"] = etag(changed.revision)
+    return changed

@@ -1,0 +1,67 @@
+"""Everything a deployment may set, read from the environment; docs/contracts.md names the servers."""
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_FORMS = {
+    "postgres_url": ("postgresql://", "postgresql://user:password@host:port/experiments"),
+    "clickhouse_url": ("http", "http://user:password@host:port"),
+}
+
+
+class SettingsError(Exception):
+    """One line for each setting that is missing or wrong."""
+
+
+class Settings(BaseSettings):
+    """Servers have no default. Sizes are bytes, times seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="NEONBLUE_", extra="ignore", str_strip_whitespace=True)
+
+    postgres_url: SecretStr
+    clickhouse_url: SecretStr
+    api_token: SecretStr = Field(min_length=16)
+
+    # PostgreSQL: a reply or a 503 comes within two seconds, so what waits for the database gives up before that.
+    pool_size: int = Field(10, ge=1, le=200)
+    pool_timeout: float = Field(1.0, gt=0)
+    statement_timeout: float = Field(1.5, gt=0)
+    database_deadline: float = Field(1.7, gt=0)
+    clickhouse_timeout: float = Field(10, gt=0)
+
+    # What a client may send.
+    max_body: int = Field(1 << 20, ge=1024)
+    max_batch_body: int = Field(32 << 20, ge=1024)  # after decompression
+    max_batch: int = Field(10_000, ge=1)
+    max_properties: int = Field(64 << 10, ge=2)  # as PostgreSQL writes them: 1e308 counts as 309 bytes
+    max_depth: int = Field(32, ge=1, le=500)
+    max_future: float = Field(300, ge=0)
+    max_age: float = Field(3 * 366 * 86_400, gt=0)
+    body_timeout: float = Field(30, gt=0)
+
+    token_cache: float = Field(5, ge=0)  # how long a revoked token may still work on another process
+
+    @field_validator("postgres_url", "clickhouse_url")
+    @classmethod
+    def _is_a_url(cls, value: SecretStr, info: object) -> SecretStr:
+        start, form = _FORMS[info.field_name]  # type: ignore[attr-defined]
+        if not value.get_secret_value().startswith(start):
+            raise ValueError(f"must have the form {form}")
+        return value
+
+
+def load_settings() -> Settings:
+    """Raises SettingsError, which names every setting that is missing or wrong; never shows a secret's value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_input=False):
+            name = "NEONBLUE_" + str(problem["loc"][0]).upper()
+            form = _FORMS.get(str(problem["loc"][0]), ("", ""))[1]
+            if problem["type"] == "missing":
+                lines.append(f"{name} is not set" + (f"; it must have the form {form}" if form else ""))
+            else:
+                lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+        lines.append("`neonblue env` prints the settings of the embedded stack as export lines")
+        raise SettingsError("\n".join(lines)) from None

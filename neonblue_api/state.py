@@ -1,0 +1,70 @@
+"""What a route may ask for: the parts that the app holds while it runs."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from neonblue_api.access import Tokens
+from neonblue_api.analytics import Analytics
+from neonblue_api.assigning import Assigning
+from neonblue_api.assignment_input import AssignmentReader
+from neonblue_api.database import Database
+from neonblue_api.event_input import EventReader
+from neonblue_api.intake import Intake
+from neonblue_api.settings import Settings
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+def _analytics(request: Request) -> Analytics:
+    analytics: Analytics = request.app.state.analytics
+    return analytics
+
+
+def _tokens(request: Request) -> Tokens:
+    tokens: Tokens = request.app.state.tokens
+    return tokens
+
+
+def _intake(request: Request) -> Intake:
+    intake: Intake = request.app.state.intake
+    return intake
+
+
+def _assigning(request: Request) -> Assigning:
+    assigning: Assigning = request.app.state.assigning
+    return assigning
+
+
+def _event_reader(request: Request) -> EventReader:
+    reader: EventReader = request.app.state.event_reader
+    return reader
+
+
+def _assignment_reader(request: Request) -> AssignmentReader:
+    reader: AssignmentReader = request.app.state.assignment_reader
+    return reader
+
+
+def _request_id(request: Request) -> str:
+    request_id: str = request.state.request_id
+    return request_id
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+DatabaseDep = Annotated[Database, Depends(_database)]
+AnalyticsDep = Annotated[Analytics, Depends(_analytics)]
+TokensDep = Annotated[Tokens, Depends(_tokens)]
+IntakeDep = Annotated[Intake, Depends(_intake)]
+AssigningDep = Annotated[Assigning, Depends(_assigning)]
+EventReaderDep = Annotated[EventReader, Depends(_event_reader)]
+AssignmentReaderDep = Annotated[AssignmentReader, Depends(_assignment_reader)]
+RequestIdDep = Annotated[str, Depends(_request_id)]
