@@ -69,7 +69,8 @@ class Tokens:
             cursor = await driver.execute(
                 """with used as (
                        update api_tokens set last_used_at = now()
-                       where token_sha256 = %(digest)s and (last_used_at is null or last_used_at < now() - interval '1 minute')
+                       where token_sha256 = %(digest)s
+                         and (last_used_at is null or last_used_at < now() - interval '1 minute')
                    )
                    select name, scopes, revoked_at is not null, coalesce(expires_at <= now(), false)
                    from api_tokens where token_sha256 = %(digest)s""",

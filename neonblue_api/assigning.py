@@ -28,8 +28,9 @@ _ACCEPT = (
 _STATE = """
     select x.status, x.seed, x.coverage::float8,
            (select array_agg(v.key order by v.position) from variants v where v.experiment_id = x.experiment_id),
-           (select array_agg(v.weight::float8 order by v.position) from variants v where v.experiment_id = x.experiment_id),
-           held.key, utc_text(a.assigned_at), a.source, a.attributes
+           (select array_agg(v.weight::float8 order by v.position) from variants v
+            where v.experiment_id = x.experiment_id),
+           held.key, utc_text(a.assigned_at)
     from experiments x
     left join assignments a on a.experiment_id = x.experiment_id and a.user_id = %(user_id)s
     left join variants held on held.variant_id = a.variant_id
@@ -110,7 +111,7 @@ class Assigning:
         found = await self._database.call(state)
         if found is None:
             raise ExperimentNotFound(f"experiment {row.experiment!r} does not exist")
-        status, seed, coverage, keys, weights, held_key, held_at, _, _ = found
+        status, seed, coverage, keys, weights, held_key, held_at = found
         if held_key is not None:
             return Assignment(row.experiment, row.user_id, held_key, held_at, EXISTING)
         if status != "running":
@@ -169,11 +170,7 @@ def _refusal(outcome: _Outcome, row: AssignmentRow, *, in_path: bool) -> ApiErro
             return AssignmentConflict(
                 f"user {row.user_id!r} has variant {outcome.variant_key!r} of experiment {row.experiment!r} since"
                 f" {outcome.assigned_at}; the request names {row.variant_key!r}",
-                **(
-                    {"held": {"variant_key": outcome.variant_key, "assigned_at": outcome.assigned_at}}
-                    if in_path
-                    else {}
-                ),
+                held={"variant_key": outcome.variant_key, "assigned_at": outcome.assigned_at},
             )
         case "unknown_experiment":
             kind = ExperimentNotFound if in_path else UnknownExperiment

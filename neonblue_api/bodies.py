@@ -48,7 +48,7 @@ def media_type(request: Request, allowed: tuple[str, ...]) -> str:
     return found
 
 
-async def read_body(request: Request, limit: int, *, compressed: bool, timeout: float) -> bytes:
+async def read_body(request: Request, limit: int, *, compressed: bool, seconds: float) -> bytes:
     """The whole body, decompressed, at most `limit` bytes on the wire and after it.
 
     Raises BodyTooLarge before reading where Content-Length tells, and at the first byte too many otherwise;
@@ -62,11 +62,11 @@ async def read_body(request: Request, limit: int, *, compressed: bool, timeout: 
         raise BodyTooLarge(f"the body has {length} bytes", rule=f"a body of this route has at most {limit} bytes")
     sink = _SINKS[encoding](limit)
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 sink.write(chunk)
     except TimeoutError:
-        raise BodyTimeout(f"the body was not complete after {timeout:g} s") from None
+        raise BodyTimeout(f"the body was not complete after {seconds:g} s") from None
     except ClientDisconnect:
         raise ClientLeft("the client hung up before its body was complete") from None
     return sink.close()
@@ -123,7 +123,7 @@ class _Zstd(_Plain):
         self._frame = _zstd_frame()
 
     def write(self, chunk: bytes) -> None:
-        # Four bytes can stand for a block of 128 KiB: small steps keep what a bomb may write before it is seen to 16 MiB.
+        # Four bytes can stand for a block of 128 KiB: small steps keep what a bomb may write to 16 MiB.
         for start in range(0, len(chunk), 512):
             step = chunk[start : start + 512]
             try:
@@ -155,7 +155,7 @@ class StrictRequest(Request):
         if not hasattr(self, "_strict_body"):
             settings: Settings = self.app.state.settings
             self._strict_body = await read_body(
-                self, settings.max_body, compressed=False, timeout=settings.body_timeout
+                self, settings.max_body, compressed=False, seconds=settings.body_timeout
             )
             if self._strict_body:
                 media_type(self, (JSON,))

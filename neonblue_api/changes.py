@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 _INSERT = text("""
     insert into changes (changed_by, request_id, object_type, object_key, action, before, after)
-    values (:changed_by, :request_id, :object_type, :object_key, :action, cast(:before as jsonb), cast(:after as jsonb))""")
+    values (:changed_by, :request_id, :object_type, :object_key, :action,
+            cast(:before as jsonb), cast(:after as jsonb))""")
 
 
 async def record(

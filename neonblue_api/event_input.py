@@ -31,11 +31,11 @@ class EventIn(Struct, forbid_unknown_fields=True, gc=False):
 
     user_id: UserId
     event_type: EventType
-    id: EventId | None | UnsetType = UNSET
-    timestamp: Timestamp | None | UnsetType = UNSET
-    experiment: ExperimentKey | None | UnsetType = UNSET
+    id: EventId | UnsetType | None = UNSET
+    timestamp: Timestamp | UnsetType | None = UNSET
+    experiment: ExperimentKey | UnsetType | None = UNSET
     properties: Raw | UnsetType = UNSET
-    session_id: SessionId | None | UnsetType = UNSET
+    session_id: SessionId | UnsetType | None = UNSET
 
 
 class EventRow(Struct, gc=False):
@@ -81,7 +81,6 @@ class Decoded:
     rows: list[EventRow] = field(default_factory=list)
     positions: list[int] | range = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    size: int = 0
 
 
 class EventReader:
@@ -163,10 +162,10 @@ class EventReader:
                     raise MalformedJson(f"the body {refused}") from None
 
     def _all_good(self, events: list[EventIn], body: bytes, colons: int, request_id: str | None) -> Decoded | None:
-        """The rows if every event is good, else None. Every colon of the body must be accounted for: see check_object."""
+        """The rows if every event is good, else None. Every colon of the body is accounted for, as in check_object."""
         if b"\\u003" in body or b"\\u0000" in body:
             return None
-        decoded = Decoded(positions=range(len(events)), size=len(body))
+        decoded = Decoded(positions=range(len(events)))
         bounds = self._clock.bounds()
         try:
             for event in events:
@@ -178,7 +177,8 @@ class EventReader:
         return decoded if colons == body.count(b":") else None
 
     def _each(self, items: list[bytes], request_id: str | None) -> Decoded:
-        decoded = Decoded(positions=[], size=sum(map(len, items)))
+        positions: list[int] = []
+        decoded = Decoded(positions=positions)
         bounds = self._clock.bounds()
         for index, item in enumerate(items):
             try:
@@ -189,7 +189,7 @@ class EventReader:
                 decoded.rejected.append(Rejected(index, InvalidInput.code, f"{broken.field}: {broken.message}"))
             else:
                 decoded.rows.append(row)
-                decoded.positions.append(index)  # type: ignore[union-attr]
+                positions.append(index)
         return decoded
 
     def _exactly(self, item: bytes, request_id: str | None, bounds: tuple[datetime, datetime]) -> EventRow:
@@ -219,8 +219,8 @@ class EventReader:
         else:
             colons += 1
             if timestamp is not None:
-                colons += timestamp.count(":")  # type: ignore[union-attr]
-                timestamp = self._clock.utc(timestamp, "timestamp", bounds)  # type: ignore[arg-type]
+                colons += timestamp.count(":")
+                timestamp = self._clock.utc(timestamp, "timestamp", bounds)
         experiment = event.experiment
         if experiment is UNSET:
             experiment = None
@@ -232,14 +232,14 @@ class EventReader:
         else:
             colons += 1
             if session_id is not None:
-                colons += session_id.count(":")  # type: ignore[union-attr]
+                colons += session_id.count(":")
         properties = event.properties
         if properties is UNSET:
             properties = _NO_PROPERTIES
         else:
             try:
                 colons += 1 + check_object(
-                    bytes(properties),  # type: ignore[arg-type]
+                    bytes(properties),
                     max_depth=self._max_depth,
                     max_size=self._max_properties,
                 )
@@ -253,7 +253,7 @@ class EventReader:
             experiment,
             properties,
             session_id,
-            request_id,  # type: ignore[arg-type]
+            request_id,
         ), colons
 
 

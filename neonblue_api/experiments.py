@@ -44,7 +44,8 @@ _SELECT = """
                                                        'is_control', v.is_control) order by v.position), '[]')
             from variants v where v.experiment_id = x.experiment_id)::text as variants,
            (select coalesce(json_agg(json_build_object('key', m.key, 'role', em.role) order by em.position), '[]')
-            from experiment_metrics em join metrics m using (metric_id) where em.experiment_id = x.experiment_id)::text as metrics
+            from experiment_metrics em join metrics m using (metric_id)
+            where em.experiment_id = x.experiment_id)::text as metrics
     from experiments x"""
 _ONE = text(f"{_SELECT} where x.key = :key")
 _PAGE = text(f"""{_SELECT}
@@ -157,7 +158,7 @@ Edit = Callable[[AsyncConnection, int, Experiment], Awaitable[Experiment]]
 async def edit(
     database: Database, key: str, work: Edit, action: str, by: str, request_id: str | None, if_match: str | None
 ) -> Experiment:
-    """Runs `work` on the locked experiment and records what it changed. Raises PreconditionFailed and what `work` raises."""
+    """Runs `work` on the locked experiment and records the change. Raises PreconditionFailed and what `work` raises."""
 
     async def whole(connection: AsyncConnection) -> Experiment:
         experiment_id, current = await get_locked(connection, key)

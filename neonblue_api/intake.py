@@ -1,4 +1,4 @@
-"""Events into PostgreSQL: whole batches in one call, and single events gathered into batches while a call is under way."""
+"""Events into PostgreSQL: whole batches in one call, and single events gathered while a call is under way."""
 
 import asyncio
 from dataclasses import dataclass

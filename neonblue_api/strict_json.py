@@ -1,7 +1,7 @@
 """JSON as a client may send it: what is accepted arrives equal, so whatever could be read in two ways is refused.
 
-Two readers agree on what they accept: `read_strictly` sees every token and is exact but slow; `check_object` proves with a
-few fast scans that a document holds nothing that needs the exact reader, and calls it where it cannot.
+Two readers agree on what they accept: `read_strictly` sees every token and is exact but slow; `check_object` proves
+with a few fast scans that a document holds nothing that needs the exact reader, and calls it where it cannot.
 """
 
 import json
@@ -42,7 +42,7 @@ def check_object(raw: bytes, *, max_depth: int, max_size: int) -> int:
         if type(value) is dict:
             audit = _Audit(max_depth)
             colons = audit.of(value, 1)
-            # Each member has one colon. More colons than members and text account for are members that were written twice.
+            # Each member has one colon: more colons than members and text account for are members written twice.
             if not audit.doubtful and colons == raw.count(b":") and len(raw) + audit.growth <= max_size:
                 return colons
     value = read_strictly(raw, max_depth=max_depth)

@@ -48,7 +48,7 @@ class Results(Output):
 
 
 class VariantSummary(Output):
-    """users: assigned; unique_users: with an event that counts; conversion_rate: converted_users of users; value: a sum."""
+    """users: assigned; unique_users: with an event that counts; conversion_rate: converted_users of users."""
 
     variant: str
     control: bool

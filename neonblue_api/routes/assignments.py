@@ -54,7 +54,7 @@ async def assign(
     stored (200), where the user is outside the experiment's coverage.
     """
     media_type(request, (JSON,))
-    body = await read_body(request, settings.max_body, compressed=True, timeout=settings.body_timeout)
+    body = await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
     assignment = await assigning.one(reader.one(key, body, request_id))
     return json_reply(assignment, 201 if assignment.outcome == CREATED else 200)
 
@@ -75,6 +75,6 @@ async def record_assignments(
 ) -> Response:
     """Record up to 10,000 assignments made elsewhere: the good ones are stored, the bad ones listed with the reason."""
     media_type(request, (JSON,))
-    body = await read_body(request, settings.max_batch_body, compressed=True, timeout=settings.body_timeout)
+    body = await read_body(request, settings.max_batch_body, compressed=True, seconds=settings.body_timeout)
     rows, positions, rejected = reader.batch(body, request_id)
     return json_reply(await assigning.batch(rows, positions, rejected))

@@ -46,7 +46,7 @@ async def send_event(
 ) -> Response:
     """Store one event. Sending it again under the same id is safe and told as a duplicate."""
     media_type(request, (JSON,))
-    body = await read_body(request, settings.max_body, compressed=True, timeout=settings.body_timeout)
+    body = await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
     row = reader.one(body, request_id)
     outcome = await intake.one(row)
     return json_reply({"id": str(row.id), "outcome": outcome}, 202)
@@ -73,7 +73,7 @@ async def send_events(
     JSON `{"events": […]}`, or one event a line as NDJSON; plain, gzip or zstd.
     """
     kind = media_type(request, (JSON, NDJSON))
-    body = await read_body(request, settings.max_batch_body, compressed=True, timeout=settings.body_timeout)
+    body = await read_body(request, settings.max_batch_body, compressed=True, seconds=settings.body_timeout)
     decoded = reader.batch(body, request_id) if kind == JSON else reader.lines(body, request_id)
     stored = await intake.batch(decoded, atomic=atomic)
     if atomic and stored.rejected:

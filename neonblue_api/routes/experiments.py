@@ -161,14 +161,16 @@ async def start_experiment(
         _require_complete(current)
         await connection.execute(
             text(
-                "update experiments set status = 'running', started_at = coalesce(cast(:at as timestamptz), now()) where experiment_id = :id"
+                """update experiments set status = 'running', started_at = coalesce(cast(:at as timestamptz), now())
+                    where experiment_id = :id"""
             ),
             {"at": started_at, "id": experiment_id},
         )
         await connection.execute(
             text("""insert into experiment_phases (experiment_id, phase, began_at, coverage, weights, reason)
                     select experiment_id, 1, started_at, coverage,
-                           (select jsonb_object_agg(key, weight) from variants v where v.experiment_id = x.experiment_id),
+                           (select jsonb_object_agg(key, weight) from variants v
+                            where v.experiment_id = x.experiment_id),
                            'started'
                     from experiments x where experiment_id = :id"""),
             {"id": experiment_id},

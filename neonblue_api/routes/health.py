@@ -34,7 +34,7 @@ async def healthz() -> Response:
 @router.get(
     "/readyz",
     response_class=Response,
-    responses={200: {"description": "Requests can be served", "content": _STATE}} | responses(DatabaseUnavailable),
+    responses={**{200: {"description": "Requests can be served", "content": _STATE}}, **responses(DatabaseUnavailable)},
 )
 async def readyz(database: DatabaseDep) -> Response:
     """PostgreSQL answers and holds the schema; the reply says which part is missing."""

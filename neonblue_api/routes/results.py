@@ -27,7 +27,8 @@ async def get_results(key: Key, _: ReadDep, database: DatabaseDep, analytics: An
 
     async def work(connection: AsyncConnection) -> tuple[int, Experiment, dict[str, str]]:
         experiment_id, experiment = await experiments.get(connection, key)
-        kinds = {metric: kind for metric, kind in await connection.execute(_KINDS, {"id": experiment_id})}
+        found = await connection.execute(_KINDS, {"id": experiment_id})
+        kinds = {row.key: row.kind for row in found}
         return experiment_id, experiment, kinds
 
     experiment_id, experiment, kinds = await database.transact(work)
