@@ -5,7 +5,8 @@ import sys
 
 import typer
 
-from neonblue_local.commands import stack
+from neonblue_local.commands import look, stack
+from neonblue_local.commands.demo import demo
 from neonblue_local.errors import LocalError
 
 _commands = typer.Typer(
@@ -23,7 +24,17 @@ _commands = typer.Typer(
     add_completion=False,
 )
 
-for command in (stack.up, stack.down, stack.env):
+for command in (
+    stack.up,
+    demo,
+    look.status,
+    look.results,
+    look.logs,
+    stack.doctor,
+    stack.env,
+    stack.down,
+    stack.reset,
+):
     _commands.command()(command)
 
 

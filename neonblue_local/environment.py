@@ -65,7 +65,8 @@ def _values(home: Home, *, postgres: str, clickhouse: str, token: str) -> dict[s
         "NEONBLUE_HOME": str(home.root),
         "NEONBLUE_PORT_BASE": str(home.port_base),
         "NEONBLUE_POSTGRES_URL": f"{owner}/experiments",
-        # SQLAlchemy takes a plain postgresql:// for psycopg 3, whose parameters the NOTIFY of dagster-postgres does not survive.
+        # SQLAlchemy takes a plain postgresql:// for psycopg 3, whose parameters the NOTIFY of dagster-postgres does
+        # not survive.
         "NEONBLUE_DAGSTER_POSTGRES_URL": f"{owner}/dagster".replace("postgresql:", "postgresql+psycopg2:", 1),
         "NEONBLUE_CLICKHOUSE_URL": f"http://{CLICKHOUSE_USER}:{clickhouse}@{home.address('clickhouse')}",
         "NEONBLUE_KAFKA_BOOTSTRAP": home.address("kafka"),

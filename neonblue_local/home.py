@@ -112,6 +112,10 @@ class Home:
                     "a socket: set it to a shorter one"
                 )
 
+    def owns_folder(self) -> bool:
+        """Whether the folder looks like a state folder: `reset` deletes no other."""
+        return self.env_file.is_file() or (self.run / "lock").is_file()
+
     def check_space(self) -> None:
         """Raise DiskFull when fewer than NEONBLUE_MIN_FREE_GB (default 2) are free."""
         minimum = float(os.environ.get("NEONBLUE_MIN_FREE_GB") or 2)

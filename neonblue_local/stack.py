@@ -36,7 +36,7 @@ def up(home: Home, parts: list[Part], progress: Progress) -> dict[str, str]:
                 )
         else:
             clear_orphans(home, progress)
-            _check_ports(home, list(parts))
+            check_ports(home, list(parts))
             supervisor.start(settings)
         names = {part.name for part in parts}
         setup = any(part.needs_setup for part in parts) and names.issuperset(SETUP_NEEDS)
@@ -84,7 +84,8 @@ def fetch_jars(progress: Progress) -> None:
             fetch.fetch(JARS, jars, on_done=lambda jar: advance())
 
 
-def _check_ports(home: Home, parts: list[Part]) -> None:
+def check_ports(home: Home, parts: list[Part]) -> None:
+    """Raise PortTaken, with who listens there, if a port of these parts is not free."""
     for part in parts:
         for name in part.ports:
             port = home.port(name)
@@ -156,7 +157,7 @@ def _start_one(
     begin = time.monotonic()
     starts = not supervisor.info(part).is_up
     if starts:
-        _check_ports(home, [part])
+        check_ports(home, [part])
         part.prepare(home, settings)
         progress.starting(part.name)
         supervisor.start_part(part)
@@ -183,6 +184,8 @@ def _await_answer(
         if not info.is_up or info.pid != pid:
             _fail(supervisor, part, "ended while starting")
         try:
+            if part.ports and not _is_open(supervisor.home.port(part.ports[0])):
+                raise NotReady("its port is not open yet")
             part.probe(supervisor.home, settings, info.started)
         except NotReady as error:
             reason = str(error)
@@ -193,6 +196,15 @@ def _await_answer(
             _fail(supervisor, part, f"did not answer within {part.start_seconds} s ({reason})")
         time.sleep(_PROBE_PAUSE_SECONDS)
     return 0
+
+
+def _is_open(port: int) -> bool:
+    """Asked before a part's own probe, as that costs far more."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _fail(supervisor: Supervisor, part: Part, what: str) -> None:

@@ -137,13 +137,10 @@ class Supervisor:
         return self._configuration.is_file() and self._configuration.read_text() == self.configuration()
 
     def info(self, part: Part) -> ProcessInfo:
-        return self.infos()[part.name]
+        return _process_info(self._call("getProcessInfo", part.name))
 
     def infos(self) -> dict[str, ProcessInfo]:
-        return {
-            row["name"]: ProcessInfo(row["statename"], row["pid"], row["start"], row["exitstatus"])
-            for row in self._call("getAllProcessInfo")
-        }
+        return {row["name"]: _process_info(row) for row in self._call("getAllProcessInfo")}
 
     def start_part(self, part: Part) -> None:
         """Start the process; returns at once."""
@@ -172,6 +169,10 @@ class Supervisor:
             return getattr(proxy.supervisor, method)(*arguments)
         finally:
             transport.close()
+
+
+def _process_info(row: dict[str, Any]) -> ProcessInfo:
+    return ProcessInfo(row["statename"], row["pid"], row["start"], row["exitstatus"])
 
 
 def _escape(value: str) -> str:

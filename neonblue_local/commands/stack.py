@@ -1,14 +1,22 @@
-"""neonblue up, down, env: the embedded stack as a whole."""
+"""neonblue up, down, reset, doctor, env: the embedded stack as a whole."""
 
+import json
 import shlex
+import shutil
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from neonblue_local import environment, stack
+from neonblue_local.errors import SettingsError
 from neonblue_local.home import Home
 from neonblue_local.parts import select
 from neonblue_local.progress import Progress
+
+_PAGES = ("api", "dagster-webserver", "clickhouse", "connect")
 
 
 def up(
@@ -26,7 +34,12 @@ def up(
     """
     home = Home.from_environment()
     parts = select(only.split(",") if only else None)
-    stack.up(home, parts, Progress())
+    settings = stack.up(home, parts, Progress())
+    console = Console()
+    for part in parts:
+        where = f"http://{part.address(home)}" if part.name in _PAGES else part.address(home)
+        console.print(f"{part.name:<18}{where:<32}{part.what}", highlight=False, soft_wrap=True)
+    console.print(f"state and logs in {settings['NEONBLUE_HOME']}; stop with `neonblue down`", soft_wrap=True)
 
 
 def down() -> None:
@@ -37,6 +50,44 @@ def down() -> None:
     home = Home.from_environment()
     ran = stack.down(home, Progress())
     typer.echo(f"stopped; data stays in {home.root}" if ran else f"nothing runs in {home.root}")
+
+
+def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Stop everything and delete all data, settings and logs of this stack.
+
+    neonblue reset --yes
+    """
+    home = Home.from_environment()
+    if not home.root.exists():
+        typer.echo(f"nothing to delete: {home.root} does not exist")
+        return
+    if home.root.is_dir() and any(home.root.iterdir()) and not home.owns_folder():
+        raise SettingsError(f"{home.root} is no state folder of NeonBlue; delete it yourself if it has to go")
+    if not yes:
+        typer.confirm(f"Delete all experiments, events and results in {home.root}?", abort=True)
+    stack.down(home, Progress())
+    shutil.rmtree(home.root)
+    typer.echo(f"deleted {home.root}")
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For a program: JSON.")] = False) -> None:
+    """Look for what is missing or broken, and name the way out. Changes nothing. Exit code 1 if there is something.
+
+    neonblue doctor
+    """
+    from neonblue_local.examination import examine
+
+    findings = examine(Home.from_environment())
+    ok = all(finding.problem is None for finding in findings)
+    if as_json:
+        print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        console = Console()
+        for finding in findings:
+            mark = Text("ok   ", "green") if finding.problem is None else Text("FIX  ", "bold red")
+            said = Text(f"{finding.subject}: {finding.problem or finding.found}")
+            console.print(mark + said, soft_wrap=True)
+    raise typer.Exit(0 if ok else 1)
 
 
 def env() -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 
+from neonblue_local import http
 from neonblue_local.home import HOST, Home
 from neonblue_local.parts.base import NotReady, Part
 
@@ -22,11 +23,9 @@ class Api(Part):
         ]
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
-        import httpx
-
         try:
-            answer = httpx.get(f"{settings['NEONBLUE_API_URL']}/readyz", timeout=3, trust_env=False)
-        except httpx.HTTPError as error:
-            raise NotReady(f"GET /readyz: {error!r}") from error
-        if answer.status_code != 200:
-            raise NotReady(f"GET /readyz: {answer.status_code} {answer.text[:300]}")
+            status, text = http.request(f"{settings['NEONBLUE_API_URL']}/readyz")
+        except OSError as error:
+            raise NotReady(f"GET /readyz: {error}") from error
+        if status != 200:
+            raise NotReady(f"GET /readyz: {status} {text[:300]}")

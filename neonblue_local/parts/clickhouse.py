@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from neonblue_local import http
 from neonblue_local.home import PROJECT, Home
 from neonblue_local.parts.base import NotReady, Part
 
@@ -30,15 +31,11 @@ class ClickHouse(Part):
         home.data(self.name).mkdir(mode=0o700, exist_ok=True)
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
-        import httpx
-
-        url = urlsplit(settings["NEONBLUE_CLICKHOUSE_URL"])
-        base = f"http://{url.hostname}:{url.port}"
-        try:
-            with httpx.Client(timeout=3, trust_env=False, auth=(url.username or "", url.password or "")) as client:
-                answers = [client.get(f"{base}/ping"), client.post(base, content="select 1")]
-        except httpx.HTTPError as error:
-            raise NotReady(f"/ping and select 1: {error!r}") from error
-        for answer, expected in zip(answers, ("Ok.", "1"), strict=True):
-            if answer.status_code != 200 or answer.text.strip() != expected:
-                raise NotReady(f"{answer.request.url.path}: {answer.status_code} {answer.text[:200]}")
+        base = settings["NEONBLUE_CLICKHOUSE_URL"]
+        for url, body, expected in ((f"{base}/ping", None, "Ok."), (base, b"select 1", "1")):
+            try:
+                status, text = http.request(url, body=body)
+            except OSError as error:
+                raise NotReady(f"/ping and select 1: {error}") from error
+            if status != 200 or text.strip() != expected:
+                raise NotReady(f"{'select 1' if body else '/ping'}: {status} {text[:200]}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from neonblue_local import environment, java
+from neonblue_local import environment, http, java
 from neonblue_local.home import HOST, Home
 from neonblue_local.parts.base import NotReady, Part
 
@@ -67,16 +67,13 @@ class Connect(Part):
         )
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
-        import httpx
-
-        url = f"{settings['NEONBLUE_CONNECT_URL']}/connectors"
         try:
-            answer = httpx.get(url, timeout=3, trust_env=False)
-        except httpx.HTTPError as error:
-            raise NotReady(f"GET /connectors: {error!r}") from error
+            status, text = http.request(f"{settings['NEONBLUE_CONNECT_URL']}/connectors")
+        except OSError as error:
+            raise NotReady(f"GET /connectors: {error}") from error
         # 503 while the worker still reads its configuration.
-        if answer.status_code != 200:
-            raise NotReady(f"GET /connectors: {answer.status_code} {answer.text[:200]}")
+        if status != 200:
+            raise NotReady(f"GET /connectors: {status} {text[:200]}")
 
     def stopped(self, home: Home, *, cleanly: bool) -> None:
         java.keep_cache(home, self.name, whole=cleanly)

@@ -1,9 +1,11 @@
 """Dagster in three processes: the code server loads the definitions once; web server and daemon both ask it."""
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from neonblue_local import http
 from neonblue_local.home import HOST, PROJECT, Home
 from neonblue_local.parts.base import NotReady, Part
 
@@ -52,16 +54,15 @@ def _prepare(home: Home) -> None:
 
 def graphql(settings: Mapping[str, str], query: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Ask Dagster's web server; NotReady if it does not answer."""
-    import httpx
-
+    body = {"query": query, "variables": variables or {}}
     try:
-        body = {"query": query, "variables": variables or {}}
-        answer = httpx.post(f"{settings['NEONBLUE_DAGSTER_URL']}/graphql", json=body, timeout=10, trust_env=False)
-    except httpx.HTTPError as error:
-        raise NotReady(f"POST /graphql: {error!r}") from error
-    if answer.status_code != 200 or "errors" in answer.json():
-        raise NotReady(f"POST /graphql: {answer.status_code} {answer.text[:300]}")
-    data: dict[str, Any] = answer.json()["data"]
+        status, text = http.post_json(f"{settings['NEONBLUE_DAGSTER_URL']}/graphql", body, timeout=10)
+    except OSError as error:
+        raise NotReady(f"POST /graphql: {error}") from error
+    answer = json.loads(text) if status == 200 else {}
+    if status != 200 or "errors" in answer:
+        raise NotReady(f"POST /graphql: {status} {text[:300]}")
+    data: dict[str, Any] = answer["data"]
     return data
 
 

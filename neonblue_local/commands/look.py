@@ -1,0 +1,171 @@
+"""neonblue status, logs, results: what the stack does, and what it found out."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from neonblue_local import environment, http
+from neonblue_local.errors import LocalError, NotRunning, SettingsError
+from neonblue_local.home import Home
+
+_SETTINGS = (
+    "NEONBLUE_POSTGRES_URL",
+    "NEONBLUE_CLICKHOUSE_URL",
+    "NEONBLUE_KAFKA_BOOTSTRAP",
+    "NEONBLUE_CONNECT_URL",
+    "NEONBLUE_API_URL",
+    "NEONBLUE_DAGSTER_URL",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="For a program: JSON on standard output.")]
+
+
+def status(as_json: Json = False) -> None:
+    """Show each stage of an event's way, how far behind it is, and its log. Exit code 1 if one does not work.
+
+    neonblue status
+
+    neonblue status --json | jq '.stages[] | select(.ok == false)'
+    """
+    from neonblue_local.status import stages
+
+    home = Home.from_environment()
+    found = stages(home, {name: environment.setting(home, name) for name in _SETTINGS})
+    ok = all(stage.ok for stage in found)
+    if as_json:
+        print(json.dumps({"home": str(home.root), "ok": ok, "stages": [asdict(stage) for stage in found]}))
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("stage", "", "behind", "where it stands", "log"):
+            table.add_column(title, overflow="fold")
+        for stage in found:
+            mark = Text("ok", "green") if stage.ok else Text("NO", "bold red")
+            behind = "" if stage.lag is None else f"{stage.lag:,g} {stage.unit}"
+            table.add_row(stage.stage, mark, behind, Text(stage.detail), Text(_short(stage.log)))
+        # Lines of a file or pipe are not cut to a terminal's width.
+        console = Console()
+        Console(width=None if console.is_terminal else 240).print(table)
+    raise typer.Exit(0 if ok else 1)
+
+
+def logs(
+    part: Annotated[str, typer.Argument(help="A part: postgres, kafka, connect, clickhouse, api, setup, ...")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 100,
+) -> None:
+    """Print the end of one part's log.
+
+    neonblue logs connect
+
+    neonblue logs api -f
+    """
+    home = Home.from_environment()
+    path = home.log_file(part)
+    if not path.is_file():
+        there = sorted(file.stem for file in home.log.glob("*.log")) if home.log.is_dir() else []
+        raise SettingsError(f"no log of {part!r} in {home.log}; there are: {', '.join(there) or 'none'}")
+    # tail follows a file through its rotation.
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)]
+    try:
+        sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def results(key: Annotated[str, typer.Argument(help="The experiment's key.")], as_json: Json = False) -> None:
+    """Print what an experiment found out: each variant, its difference from control, how sure that is.
+
+    neonblue results cookie_cats
+
+    neonblue results cookie_cats --json | jq '.metrics[0].variants'
+    """
+    home = Home.from_environment()
+    url = f"{environment.setting(home, 'NEONBLUE_API_URL')}/v1/experiments/{quote(key, safe='')}/results"
+    token = environment.setting(home, "NEONBLUE_API_TOKEN")
+    try:
+        code, text = http.request(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    except OSError as error:
+        raise NotRunning(f"the API does not answer at {url} ({error}); start it with `neonblue up`") from error
+    if code != 200:
+        raise LocalError(f"experiment {key!r}: the API answered {code}: {_message(text)}")
+    if as_json:
+        print(text)
+    else:
+        console = Console()
+        _print_results(Console(width=None if console.is_terminal else 160), json.loads(text))
+
+
+def _print_results(console: Console, found: dict[str, Any]) -> None:
+    ratio = found["sample_ratio"]
+    as_of = found["as_of"] or "never computed"
+    console.print(f"[bold]{found['experiment']}[/]  {found['status']}, as of {as_of}", highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("metric", "variant", "users", "mean", "difference", "95% interval", "relative", "95% interval", "p"):
+        table.add_column(title, justify="left" if title in ("metric", "variant") else "right", no_wrap=True)
+    for metric in found["metrics"]:
+        for number, variant in enumerate(metric["variants"]):
+            name = metric["metric"] if number == 0 else ""
+            row = [name, f"{variant['variant']}{' (control)' if variant['control'] else ''}", f"{variant['users']:,}"]
+            row.append(_figure(variant["mean"]))
+            absolute, relative = variant.get("absolute"), variant.get("relative")
+            if absolute and relative:
+                row += [_figure(absolute["estimate"], sign=True), _interval(absolute)]
+                row += [_percent(relative["estimate"]), _interval(relative, percent=True), _p(absolute["p_value"])]
+            table.add_row(*row)
+    console.print(table)
+    counts = ", ".join(f"{users:,} {variant}" for variant, users in ratio["counts"].items()) or "no users yet"
+    if ratio["p_value"] is None:
+        verdict = "not tested"
+    elif ratio["mismatch"]:
+        verdict = f"[bold red]not as planned, do not trust the result[/] (sample ratio p = {_p(ratio['p_value'])})"
+    else:
+        verdict = f"as planned (sample ratio p = {_p(ratio['p_value'])})"
+    console.print(f"split: {counts}; {verdict}", highlight=False)
+    for warning in found["warnings"]:
+        console.print(Text(f"warning: {warning if isinstance(warning, str) else json.dumps(warning)}", "yellow"))
+
+
+def _figure(value: float | None, *, sign: bool = False) -> str:
+    return "-" if value is None else f"{value:{'+' if sign else ''},.5g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.2f}%"
+
+
+def _interval(effect: dict[str, float | None], *, percent: bool = False) -> str:
+    low, high = effect["low"], effect["high"]
+    if low is None or high is None:
+        return "-"
+    # The text would be taken for rich's markup.
+    return f"\\[{_percent(low)}, {_percent(high)}]" if percent else f"\\[{low:+.4g}, {high:+.4g}]"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _message(text: str) -> str:
+    """The API's own words, where its answer is its error object."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return text[:300]
+    return str(body.get("message") or body.get("detail") or text[:300]) if isinstance(body, dict) else text[:300]
+
+
+def _short(path: str | None) -> str:
+    if path is None:
+        return "-"
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
