@@ -120,7 +120,7 @@ def decide(
             "keep_running",
             tuple(reasons),
             tuple(
-                f"{m.name}: more users, until a loss of more than {_number(m.margin, m.relative).lstrip('+')} is ruled out."
+                f"{m.name}: more users, until losing {_number(m.margin, m.relative).lstrip('+')} is ruled out."
                 for m in open_guardrails
             ),
         )
