@@ -19,7 +19,7 @@ from neonblue_api.errors import (
 )
 from neonblue_api.event_input import Rejected
 
-_PER_CALL = 1_000
+_PER_CALL = 2_000
 _SECONDS_PER_ROW = 0.0005
 _ACCEPT = (
     "select assignment_position, outcome, held_variant_key, utc_text(held_assigned_at)"
@@ -148,7 +148,7 @@ class Assigning:
 
 
 def _calls(rows: list[AssignmentRow]) -> list[list[int]]:
-    """As in intake: ascending and distinct within a call, repeats after all others."""
+    """As in intake: in the order of the batch, each user of an experiment once a call."""
     rounds: list[list[int]] = []
     seen: dict[tuple[str, str], int] = {}
     for position, row in enumerate(rows):
@@ -159,7 +159,6 @@ def _calls(rows: list[AssignmentRow]) -> list[list[int]]:
         rounds[turn].append(position)
     calls = []
     for positions in rounds:
-        positions.sort(key=lambda position: (rows[position].experiment, rows[position].user_id))
         calls += [positions[start : start + _PER_CALL] for start in range(0, len(positions), _PER_CALL)]
     return calls
 

@@ -11,7 +11,7 @@ from neonblue_api.errors import ApiError, EventConflict, NotAssigned, UnknownExp
 from neonblue_api.event_input import Decoded, EventRow, Rejected, encode_rows
 
 # One statement stores this many events; a statement that takes longer than the statement timeout is a sick server.
-_PER_CALL = 1_000
+_PER_CALL = 2_000
 _SECONDS_PER_EVENT = 0.0005
 _ACCEPT = "select event_position, outcome from accept_events(%s::text::jsonb)"
 
@@ -110,10 +110,10 @@ async def _accept(driver: psycopg.AsyncConnection[Any], text: str, positions: li
 
 
 def _calls(rows: list[EventRow]) -> list[list[int] | range]:
-    """Positions for each call of accept_events: a call takes each id once and at most _PER_CALL rows, ids in order.
+    """Positions for each call of accept_events: at most _PER_CALL rows in the order of the batch, each id once.
 
-    The calls of one batch go through its ids in ascending order, so that two writers of the same events wait for each
-    other instead of locking each other out; repeats of an id come after all of them.
+    Within a call rows are locked in the order of their ids. Two writers can only lock each other out over several calls
+    with the same events in another order; the loser's transaction is run again.
     """
     if len(rows) <= _PER_CALL and len({row.id for row in rows}) == len(rows):
         return [range(len(rows))]
@@ -126,7 +126,6 @@ def _calls(rows: list[EventRow]) -> list[list[int] | range]:
         rounds[turn].append(position)
     calls: list[list[int] | range] = []
     for positions in rounds:
-        positions.sort(key=lambda position: rows[position].id.bytes)
         calls += [positions[start : start + _PER_CALL] for start in range(0, len(positions), _PER_CALL)]
     return calls
 

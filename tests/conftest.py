@@ -4,9 +4,9 @@ import os
 import signal
 from types import FrameType
 
-from tests.fix_stack import SETTINGS_OF_A_STACK, connect_stack, empty_stack, stack, storage_stack
+from tests.fix_stack import SETTINGS_OF_A_STACK, _shared, connect_stack, empty_stack, stack, storage_stack
 
-__all__ = ["connect_stack", "empty_stack", "stack", "storage_stack"]
+__all__ = ["_shared", "connect_stack", "empty_stack", "stack", "storage_stack"]
 
 # A test may never reach a demo that runs, nor servers that the developer's shell points at.
 for _name in [name for name in os.environ if name.startswith(SETTINGS_OF_A_STACK)]:
