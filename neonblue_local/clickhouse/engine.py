@@ -94,7 +94,10 @@ class Engine:
 
     def connect(self) -> "Handle":
         """A new handle, 0.15 ms. No setting, database or temporary table of another handle is seen through it."""
-        return Handle(chdb.connect(self._address))
+        try:
+            return Handle(chdb.connect(self._address))
+        except RuntimeError as error:
+            raise ClickHouseError.from_engine(error) from error
 
     def answers(self) -> bool:
         """True if a query really runs; it may take as long as the engine hangs."""

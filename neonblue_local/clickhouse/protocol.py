@@ -42,6 +42,7 @@ _INTERFACE = {
     "cancel_http_readonly_queries_on_client_close",
     "http_write_exception_in_output_format",
 }
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _EXTERNAL = ("_format", "_types", "_structure")
 _TYPES = {
     "Native": b"application/octet-stream",
@@ -136,7 +137,10 @@ class Request:
         return any(name == table.name + part for table in self.external for part in _EXTERNAL)
 
     def refuse_unsupported(self) -> None:
-        """Raise NOT_IMPLEMENTED for what would otherwise be silently misread."""
+        """Raise NOT_IMPLEMENTED or BAD_REQUEST_PARAMETER for what would otherwise be silently misread."""
+        for name, value in self.values.items():
+            if name != "query" and not (name + value).isprintable() and _SURROGATE.search(name + value):
+                raise ClickHouseError.of("BAD_REQUEST_PARAMETER", f"parameter {name!r} is not UTF-8.")
         for name in ("compress", "decompress"):
             if self.flag(name):
                 message = f"{name}=1 (ClickHouse's own block framing) is not supported: use HTTP's Content-Encoding or "
@@ -160,6 +164,7 @@ class Request:
                 raise ClickHouseError.of("BAD_REQUEST_PARAMETER", message)
             table_format = self.values.get(name + "_format", "TabSeparated")
             self.external.append(ExternalTable(name, structure, table_format, data))
+        self.refuse_unsupported()
 
     def authenticate(self, user: str, password: str) -> None:
         """Raise AUTHENTICATION_FAILED unless the request carries these: Basic, X-ClickHouse-User/-Key or URL."""
