@@ -44,6 +44,8 @@ def prefix(*paths: Path) -> list[str]:
         f"--inh-caps={sets}",
         f"--ambient-caps={sets}",
         f"--bounding-set={sets}",
+        # access(2) leaves capabilities out of account unless this is set, and PostgreSQL asks it for its own programs.
+        *(["--securebits=+no_setuid_fixup"] if rights else []),
         "--no-new-privs",
     ]
 
