@@ -41,6 +41,10 @@ def run_job(name: str) -> str:
     return run_id
 
 
+# Dagster's own errors, around what the step raised.
+_WRAPPERS = ("DagsterExecutionStepExecutionError", "RetryRequestedFromPolicy")
+
+
 class _Progress:
     """Prints what a step materialised and how long it took; keeps the first failure."""
 
@@ -59,7 +63,7 @@ class _Progress:
             print(f"  {step}: done in {time.monotonic() - self._started.get(step, time.monotonic()):.1f} s", flush=True)
         elif event.is_step_failure:
             error = event.step_failure_data.error
-            while error and error.cause and error.cls_name and error.cls_name.startswith("Dagster"):
+            while error and error.cause and error.cls_name in _WRAPPERS:
                 error = error.cause
             self.failure = self.failure or f"step {step}: {(error.message if error else 'no message').strip()}"
 

@@ -58,7 +58,7 @@ def sql_files(database: str) -> tuple[SqlFile, ...]:
 
 @cache
 def read_sql(name: str) -> str:
-    """A named select from sql/read, or a build step from sql/build."""
+    """One statement by its path under sql/, such as read/dirty_days."""
     path = SQL / f"{name}.sql"
     if not path.is_file():
         raise SchemaError(f"{path} is missing; install neonblue from its source tree")

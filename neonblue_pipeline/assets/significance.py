@@ -1,0 +1,57 @@
+"""Significance: the effect of each treatment against control, and whether the data can be trusted."""
+
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+from neonblue_pipeline.resources import Servers, comment
+
+
+@dg.multi_asset(
+    name="significance",
+    specs=[
+        dg.AssetSpec(
+            "experiment_results",
+            deps=["user_rollup", "assignments_mv", "experiment_definitions"],
+            group_name="results",
+            kinds={"clickhouse", "python"},
+            description="Effect of each variant against control: experiment × metric × variant × cut-off.",
+        ),
+        dg.AssetSpec(
+            "experiment_quality",
+            deps=["assignments_mv", "experiment_results"],
+            group_name="results",
+            kinds={"clickhouse", "python"},
+            description="Users per variant against the planned split, and warnings: experiment × cut-off.",
+        ),
+    ],
+    pool="rollups",
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+)
+def significance(context: dg.AssetExecutionContext, servers: Servers) -> Iterator[dg.MaterializeResult]:
+    """All experiments in one query and a handful of vectorised tests, on all data that is rolled up.
+
+    The cut-off is the acceptance of an experiment's last fact; without new facts the same rows are written again.
+    """
+    from neonblue_pipeline.significance import KINDS, QUALITY_COLUMNS, RESULT_COLUMNS, quality, results
+
+    started = time.monotonic()
+    with servers.clickhouse(comment(context)) as clickhouse:
+        cells = clickhouse.read("sufficient_statistics")
+        read = time.monotonic()
+        tested = results(cells)
+        judged = quality(cells)
+        clickhouse.insert("experiment_results_rows", RESULT_COLUMNS, tested)
+        # Last: readers take the latest cut-off from here, so they never see a half-written one.
+        clickhouse.insert("experiment_quality_rows", QUALITY_COLUMNS, judged)
+    seconds = {"seconds_reading": round(read - started, 3), "seconds": round(time.monotonic() - started, 3)}
+    unknown = sorted({cell["kind"] for cell in cells if cell["metric"]} - set(KINDS))
+    yield dg.MaterializeResult(
+        asset_key="experiment_results", metadata={"rows": len(tested), "kinds_not_computed": unknown, **seconds}
+    )
+    mismatches = sum(bool(row[QUALITY_COLUMNS.index("sample_ratio_mismatch")]) for row in judged)
+    yield dg.MaterializeResult(
+        asset_key="experiment_quality",
+        metadata={"experiments": len(judged), "sample_ratio_mismatches": mismatches, **seconds},
+    )

@@ -1,0 +1,133 @@
+"""Builds rollups again for the days that changed: from deduplicated rows, into staging, swapped in whole. Knows no Dagster."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import psycopg
+
+from neonblue_pipeline import kafka
+from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.errors import RollupBusy
+from neonblue_pipeline.settings import TOPIC, Settings
+from neonblue_pipeline.sqlfiles import read_sql
+
+BY_DAY = ("user_rollup", "hourly_metrics", "daily_metrics", "user_journeys")
+SUMMARY = "experiment_summary"
+_LOCK = "hashtext('neonblue rollups')"
+
+
+@dataclass
+class Rolled:
+    """What one build did: the days and why they were dirty, rows per table, seconds, marks left for the next build."""
+
+    days: dict[date, list[str]]
+    rows: dict[str, int] = field(default_factory=dict)
+    attributed_events: int = 0
+    seconds: float = 0.0
+    marks_left: int = 0
+
+
+@contextmanager
+def lock(settings: Settings) -> Iterator[None]:
+    """One builder at a time, in all processes; released by PostgreSQL when the process dies. Raises RollupBusy."""
+    with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
+        connection.execute("set lock_timeout = '120s'")
+        try:
+            connection.execute(f"select pg_advisory_lock({_LOCK})")
+        except psycopg.errors.LockNotAvailable:
+            raise RollupBusy(
+                "another process has been building rollups for more than two minutes; see the running Dagster runs, "
+                "and pg_locks in PostgreSQL for its connection"
+            ) from None
+        yield
+
+
+def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
+    """Rebuilds the dirty days of all rollups and the summary; call it under `lock`. Without dirty days it changes nothing.
+
+    A mark is deleted when its block was committed before the build began: only then is it sure that every row it tells of
+    was read. Marks of blocks still on their way make their day be built again next time.
+    """
+    started = time.monotonic()
+    committed = kafka.committed_offsets(settings)
+    seen_until = clickhouse.rows("select now64(6)")[0][0]
+    definitions = clickhouse.rows("select experiment_id, started_at, stopped_at, metrics from experiment_definitions")
+    dirty = clickhouse.read("dirty_days")
+    rolled = Rolled(days={row["day"]: row["causes"] for row in dirty})
+    for days in _batches({row["day"]: row["events"] for row in dirty}, settings.rollup_batch_events):
+        rolled.attributed_events += _build_days(clickhouse, days, rolled.rows)
+    rolled.rows[SUMMARY] = _build_summary(clickhouse)
+    clickhouse.insert("rolled_definitions", ["experiment_id", "started_at", "stopped_at", "metrics"], definitions)
+    rolled.marks_left = _forget_marks(clickhouse, committed, seen_until)
+    rolled.seconds = time.monotonic() - started
+    return rolled
+
+
+def _batches(events_by_day: dict[date, int], limit: int) -> Iterator[list[date]]:
+    """Consecutive days that together have at most `limit` events, or one day that has more alone."""
+    batch: list[date] = []
+    size = 0
+    for day, events in sorted(events_by_day.items()):
+        if batch and size + events > limit:
+            yield batch
+            batch, size = [], 0
+        batch.append(day)
+        size += events
+    if batch:
+        yield batch
+
+
+def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) -> int:
+    """Builds `days` of every rollup in staging and swaps them in; returns the number of attributed events."""
+    for table in ("attributed_events", *(f"{name}_staging" for name in BY_DAY)):
+        clickhouse.command(f"truncate table {table}")
+    # A late import may span years: staging takes any number of days in one insert.
+    many = {"max_partitions_per_insert_block": 0}
+    window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
+    clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window)
+    for name in BY_DAY:
+        clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), **many)
+        filled = dict(clickhouse.rows(
+            "select toDate(partition), sum(rows) from system.parts "
+            "where database = currentDatabase() and table = {table:String} and active group by partition",
+            {"table": f"{name}_staging"},
+        ))
+        for day in days:
+            # REPLACE from an empty partition would keep nothing and say nothing: a day without rows is dropped.
+            swap = f"replace partition '{day}' from {name}_staging" if filled.get(day) else f"drop partition '{day}'"
+            clickhouse.command(f"alter table {name} {swap}")
+        rows[name] = rows.get(name, 0) + sum(filled.values())
+    attributed = clickhouse.rows("select count() from attributed_events")[0][0]
+    for table in ("attributed_events", *(f"{name}_staging" for name in BY_DAY)):
+        clickhouse.command(f"truncate table {table}")
+    return attributed
+
+
+def _build_summary(clickhouse: ClickHouse) -> int:
+    clickhouse.command(f"truncate table {SUMMARY}_staging")
+    clickhouse.command(read_sql(f"clickhouse/rollups/{SUMMARY}"))
+    count = clickhouse.rows(f"select count() from {SUMMARY}_staging")[0][0]  # noqa: S608
+    clickhouse.command(
+        f"alter table {SUMMARY} replace partition tuple() from {SUMMARY}_staging" if count else f"truncate table {SUMMARY}"
+    )
+    return count
+
+
+def _forget_marks(clickhouse: ClickHouse, committed: dict[int, int], seen_until: Any) -> int:
+    """Deletes the marks of blocks committed before the build; returns how many marks stay."""
+    done = " or ".join(f"(partition = {p} and last_offset < {offset})" for p, offset in sorted(committed.items()))
+    left = 0
+    for table in ("dirty_days", "dirty_assignments"):
+        if done:
+            clickhouse.command(
+                f"alter table {table} delete where topic = {{topic:String}} and marked_at <= {{seen:DateTime64(6, 'UTC')}} "
+                f"and ({done})",
+                {"topic": TOPIC, "seen": seen_until},
+                mutations_sync=2,
+            )
+        left += clickhouse.rows(f"select count() from {table}")[0][0]  # noqa: S608
+    return left

@@ -1,0 +1,16 @@
+-- experiment_summary: each variant as a whole; a variant without users has a row of zeros
+insert into experiment_summary_staging
+select v.experiment_id, v.variant_id, v.variant_key, v.is_control, a.users,
+       j.active_users, j.exposed_users, j.converted_users, j.events, j.exposures, j.clicks, j.conversions, j.value_sum,
+       if(j.events = 0, null, j.first_event_at), if(j.events = 0, null, j.last_event_at)
+from experiment_variants as v
+left join (select experiment_id, variant_id, count() as users from assignments_mv group by experiment_id, variant_id) as a
+    on a.experiment_id = v.experiment_id and a.variant_id = v.variant_id
+left join (
+    select experiment_id, variant_id, uniqExact(user_id) as active_users, uniqExactIf(user_id, u.exposures > 0) as exposed_users,
+           uniqExactIf(user_id, u.conversions > 0) as converted_users, sum(u.events) as events, sum(u.exposures) as exposures,
+           sum(u.clicks) as clicks, sum(u.conversions) as conversions, arraySum(arraySort(groupArray(u.value_sum))) as value_sum,
+           min(u.first_event_at) as first_event_at, max(u.last_event_at) as last_event_at
+    from user_journeys as u
+    group by experiment_id, variant_id
+) as j on j.experiment_id = v.experiment_id and j.variant_id = v.variant_id
