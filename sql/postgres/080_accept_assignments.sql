@@ -62,7 +62,10 @@ begin
            h.key, a.assigned_at
     from jsonb_array_elements(batch) with ordinality as e
     left join experiments x on x.key = e.value ->> 'experiment'
-    left join assignments a on a.experiment_id = x.experiment_id and a.user_id = e.value ->> 'user_id'
+    -- Lateral, so that each user is looked up by the key: a join would be planned for the size of the first batch.
+    left join lateral (
+        select variant_id, assigned_at from assignments
+        where experiment_id = x.experiment_id and user_id = e.value ->> 'user_id' limit 1) a on true
     left join variants h on h.variant_id = a.variant_id
     order by 1;
 end $$;
