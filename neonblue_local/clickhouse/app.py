@@ -30,6 +30,7 @@ WAITING = 512  # statements at once, running and queued
 CHUNK = 1 << 20  # bytes; a result up to this size gets the right status even if it fails late
 MEMORY_RESULT = 1 << 23  # bytes of a result held back (wait_end_of_query) in memory; beyond, on disk
 STATEMENT_BYTES = 1 << 24
+LOOP_BYTES = 1 << 16  # more than this is not worked on in the event loop's thread
 PING_SECONDS = 5
 SEND_SECONDS = 300  # a client that takes nothing for so long is given up
 LAST_SECONDS = 4  # for running statements and the engine, after the server has waited for its clients
@@ -113,7 +114,10 @@ class Gateway:
         incoming = Incoming(request.header(b"content-encoding"), self._max_body_bytes, self._engine.path)
         try:
             await _read_body(incoming, receive)
-            prefix, statement = _statement(request, incoming)
+            if max(len(request.query), incoming.size) > LOOP_BYTES:
+                prefix, statement = await asyncio.to_thread(_statement, request, incoming)
+            else:
+                prefix, statement = _statement(request, incoming)
             execution = await self._admit(request, statement)
             try:
                 async with self._watched(execution, receive):

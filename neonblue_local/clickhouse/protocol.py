@@ -96,7 +96,7 @@ class Request:
         return request
 
     def header(self, name: bytes) -> str:
-        return self.headers.get(name, b"").decode("latin-1")
+        return self.headers.get(name, b"").decode(errors="surrogateescape")
 
     def flag(self, name: str) -> bool:
         return self.values.get(name, "0").lower() in ("1", "true")
@@ -255,7 +255,7 @@ def _multipart(body: bytes, content_type: str) -> Iterator[tuple[str, bool, byte
     found = re.search(r'boundary=(?:"([^"]+)"|([^;\s]+))', content_type)
     if found is None:
         raise ClickHouseError.of("BAD_REQUEST_PARAMETER", "multipart body: Content-Type names no boundary.")
-    mark = b"--" + (found[1] or found[2]).encode("latin-1")
+    mark = b"--" + _bytes(found[1] or found[2])
     parts = (b"\r\n" + body).split(b"\r\n" + mark)
     if len(parts) < 2 or not parts[-1].startswith(b"--"):
         raise ClickHouseError.of(

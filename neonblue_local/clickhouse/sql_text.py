@@ -16,7 +16,7 @@ _TOKEN = re.compile(
     rb"""(?P<blank>\s+|--[^\n]*|\#[!\ ][^\n]*|/\*.*?(?:\*/|\Z))
     |(?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
     |(?P<word>[A-Za-z_]\w*)
-    |(?P<number>\d[\w.]*)
+    |(?P<number>\d[\d.,\s]*)
     |(?P<sign>.)""",
     re.DOTALL | re.VERBOSE,
 )
