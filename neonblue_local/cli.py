@@ -9,7 +9,7 @@ from neonblue_local.commands import look, stack
 from neonblue_local.commands.demo import demo
 from neonblue_local.errors import LocalError
 
-_commands = typer.Typer(
+commands = typer.Typer(
     help="""Run the whole of NeonBlue on one machine, and look at it.
 
     neonblue up
@@ -35,7 +35,7 @@ for command in (
     stack.down,
     stack.reset,
 ):
-    _commands.command()(command)
+    commands.command()(command)
 
 
 def app() -> None:
@@ -43,7 +43,7 @@ def app() -> None:
     # Clients report each refused connection while a server is still starting.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
-        _commands()
+        commands()
     except LocalError as error:
         typer.echo(f"neonblue: {error}", err=True)
         sys.exit(1)

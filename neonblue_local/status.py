@@ -5,6 +5,7 @@ address from the settings.
 """
 
 import json
+import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -145,6 +146,7 @@ def _topic(settings: Settings) -> _Answer:
 
     from neonblue_pipeline.settings import TOPIC
 
+    _reach_broker(settings)
     consumer = KafkaConsumer(bootstrap_servers=settings["NEONBLUE_KAFKA_BOOTSTRAP"].split(","))
     try:
         partitions = [TopicPartition(TOPIC, number) for number in sorted(consumer.partitions_for_topic(TOPIC) or ())]
@@ -162,6 +164,7 @@ def _consumer(settings: Settings) -> _Answer:
     from neonblue_pipeline.settings import CONSUMER_GROUP
     from neonblue_pipeline.settings import Settings as PipelineSettings
 
+    _reach_broker(settings)
     names = ("postgres_url", "clickhouse_url", "kafka_bootstrap", "connect_url")
     addresses = {name: settings[f"NEONBLUE_{name.upper()}"] for name in names}
     lag = kafka.lag(PipelineSettings.model_validate(addresses))
@@ -207,6 +210,20 @@ def _dagster(settings: Settings) -> _Answer:
     said = f"{data['active']['count']} runs at work"
     said += f", last: {last[0]['jobName']} {last[0]['status']}" if last else ", none yet"
     return _Answer(f"daemons without heartbeat: {', '.join(ill)}; {said}" if ill else said, ok=not ill)
+
+
+def _reach_broker(settings: Settings) -> None:
+    """Raises OSError when no broker listens: the client would try for half a minute."""
+    errors: list[OSError] = []
+    for address in settings["NEONBLUE_KAFKA_BOOTSTRAP"].split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=_PATIENCE_SECONDS).close()
+        except OSError as error:
+            errors.append(error)
+        else:
+            return
+    raise errors[0]
 
 
 def _postgres(settings: Settings) -> Any:

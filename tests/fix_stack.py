@@ -30,11 +30,11 @@ NEONBLUE = Path(sys.executable).with_name("neonblue")
 
 
 class Stack:
-    """A stack of its own in a folder of its own."""
+    """A stack of its own in a folder of its own, by default inside the project's."""
 
-    def __init__(self) -> None:
+    def __init__(self, parent: Path = PROJECT) -> None:
         _end_stacks_of_killed_runs()
-        root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=PROJECT))
+        root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         # Held as long as this process lives: a later run knows by it which stacks nobody owns any more.
         self._owned = (root / "owner").open("w")
         fcntl.flock(self._owned, fcntl.LOCK_EX)
@@ -97,7 +97,7 @@ class Stack:
         result = self.down(check=False)
         self._owned.close()
         assert result.returncode == 0, f"the stack of the tests did not stop: {result.stderr}"
-        shutil.rmtree(self.home.root)
+        shutil.rmtree(self.home.root, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -101,10 +101,11 @@ def results(key: Annotated[str, typer.Argument(help="The experiment's key.")], a
         print(text)
     else:
         console = Console()
-        _print_results(Console(width=None if console.is_terminal else 160), json.loads(text))
+        print_results(Console(width=None if console.is_terminal else 160), json.loads(text))
 
 
-def _print_results(console: Console, found: dict[str, Any]) -> None:
+def print_results(console: Console, found: dict[str, Any]) -> None:
+    """The results contract of docs/contracts.md as a table; null is a dash."""
     ratio = found["sample_ratio"]
     as_of = found["as_of"] or "never computed"
     console.print(f"[bold]{found['experiment']}[/]  {found['status']}, as of {as_of}", highlight=False)
@@ -126,9 +127,9 @@ def _print_results(console: Console, found: dict[str, Any]) -> None:
     if ratio["p_value"] is None:
         verdict = "not tested"
     elif ratio["mismatch"]:
-        verdict = f"[bold red]not as planned, do not trust the result[/] (sample ratio p = {_p(ratio['p_value'])})"
+        verdict = f"[bold red]not as planned, do not trust the result[/] (sample ratio {_equals(ratio['p_value'])})"
     else:
-        verdict = f"as planned (sample ratio p = {_p(ratio['p_value'])})"
+        verdict = f"as planned (sample ratio {_equals(ratio['p_value'])})"
     console.print(f"split: {counts}; {verdict}", highlight=False)
     for warning in found["warnings"]:
         console.print(Text(f"warning: {warning if isinstance(warning, str) else json.dumps(warning)}", "yellow"))
@@ -153,7 +154,12 @@ def _interval(effect: dict[str, float | None], *, percent: bool = False) -> str:
 def _p(value: float | None) -> str:
     if value is None:
         return "-"
-    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _equals(value: float) -> str:
+    text = _p(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _message(text: str) -> str:

@@ -85,7 +85,11 @@ class Kafka(Part):
 
         try:
             # NoBrokersAvailable and timeouts are KafkaErrors too.
-            client = KafkaAdminClient(bootstrap_servers=settings["NEONBLUE_KAFKA_BOOTSTRAP"], request_timeout_ms=3000)
+            client = KafkaAdminClient(
+                bootstrap_servers=settings["NEONBLUE_KAFKA_BOOTSTRAP"],
+                request_timeout_ms=3000,
+                bootstrap_timeout_ms=3000,
+            )
             try:
                 client.list_topics()
             finally:
