@@ -1,6 +1,7 @@
 """`neonblue demo`: 90,189 real players from the API to a decision, compared with the file they come from."""
 
 import json
+import os
 from typing import Annotated
 
 import typer
@@ -34,6 +35,7 @@ def demo(
         postgres_url=environment.setting(home, "NEONBLUE_POSTGRES_URL"),
         clickhouse_url=environment.setting(home, "NEONBLUE_CLICKHOUSE_URL"),
         kafka_bootstrap=environment.setting(home, "NEONBLUE_KAFKA_BOOTSTRAP"),
+        environment={**(environment.read(home) if home.env_file.is_file() else {}), **os.environ},
     )
     # With --json standard output carries the report alone.
     console = Console(stderr=as_json)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from rich.console import Console
@@ -27,6 +28,7 @@ class Addresses:
     postgres_url: str
     clickhouse_url: str
     kafka_bootstrap: str
+    environment: Mapping[str, str]  # of a process that runs a job of the pipeline
 
 
 def run_demo(addresses: Addresses, console: Console, player_limit: int | None = None) -> dict:
@@ -48,7 +50,7 @@ def run_demo(addresses: Addresses, console: Console, player_limit: int | None = 
         ) as stages:
             seconds = _send_and_watch(sender, stages, assignments, events, console)
             say(f"{sent.rows:,} facts through the whole way in {seconds:.1f} s", highlight=False)
-            materialise("refresh", console)
+            materialise("refresh", addresses.environment, console)
             results = sender.request("GET", f"/v1/experiments/{cats.EXPERIMENT}/results").json()
             findings = compare_results(results, cats.expected(players), cats.expected_sample_ratio_p(players))
             say(findings_table("the published result against the file", findings, ("file", "NeonBlue")))
@@ -120,11 +122,11 @@ def _look(stages: Stages, last: Counts) -> Counts:
         return last
 
 
-def materialise(job: str, console: Console) -> None:
+def materialise(job: str, environment: Mapping[str, str], console: Console) -> None:
     """Runs a job of the pipeline, recorded in Dagster like any other run."""
     console.print(f"Dagster job {job}: rollups, significance, reconciliation", highlight=False)
     command = [sys.executable, "-m", "neonblue_pipeline.materialize", job]
-    done = subprocess.run(command, capture_output=not console.is_terminal, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, env=environment, capture_output=not console.is_terminal, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
         raise DemoError(
             f"the Dagster job {job} failed; its run and log are in Dagster's pages\n{done.stderr or ''}"[-3000:]
