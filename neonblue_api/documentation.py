@@ -6,9 +6,20 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from neonblue_api import assignment_input, event_input
+from neonblue_api import assignment_input, event_input, user_input
 from neonblue_api.errors import ApiError, Forbidden, MalformedJson, Unauthorized
 from neonblue_api.replies import PROBLEM, problem_schema, responses
+
+_TEXT = {"type": "string"}
+_TEXT_OR_NULL = {"type": ["string", "null"]}
+_TIME = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
+_OPEN = {"type": "object"}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
 
 _REJECTED = {
     "type": "object",
@@ -46,17 +57,42 @@ _SCHEMAS: dict[str, Any] = {
             "outcome": {"type": "string", "enum": ["accepted", "duplicate"]},
         },
     },
-    "Assignment": {
-        "type": "object",
-        "required": ["experiment", "user_id", "variant_key", "assigned_at", "outcome"],
-        "properties": {
-            "experiment": {"type": "string"},
-            "user_id": {"type": "string"},
-            "variant_key": {"type": ["string", "null"]},
-            "assigned_at": {"type": ["string", "null"], "format": "date-time"},
-            "outcome": {"type": "string", "enum": ["created", "existing", "not_covered"]},
-        },
-    },
+    "Assignment": _object(
+        experiment=_TEXT,
+        user_id=_TEXT,
+        variant_key=_TEXT_OR_NULL,
+        assigned_at=_TIME_OR_NULL,
+        outcome={"type": "string", "enum": ["created", "existing", "not_covered"]},
+    ),
+}
+_SCHEMAS |= {
+    "User": _object(user_id=_TEXT, attributes=_OPEN, created_at=_TIME, updated_at=_TIME),
+    "StoredEvent": _object(
+        id={"type": "string", "format": "uuid"},
+        user_id=_TEXT,
+        event_type=_TEXT,
+        timestamp=_TIME,
+        experiment=_TEXT_OR_NULL,
+        variant_key=_TEXT_OR_NULL,
+        assignment_at=_TIME_OR_NULL,
+        properties=_OPEN,
+        session_id=_TEXT_OR_NULL,
+        request_id=_TEXT_OR_NULL,
+        created_at=_TIME,
+    ),
+    "StoredAssignment": _object(
+        user_id=_TEXT,
+        variant_key=_TEXT,
+        assigned_at=_TIME,
+        source=_TEXT,
+        attributes=_OPEN,
+        request_id=_TEXT_OR_NULL,
+        created_at=_TIME,
+    ),
+}
+_SCHEMAS |= {
+    page: _object(items={"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}}, next_cursor=_TEXT_OR_NULL)
+    for page, item in (("UserPage", "User"), ("EventPage", "StoredEvent"), ("AssignmentPage", "StoredAssignment"))
 }
 _EXAMPLES = {
     "EventIn": {
@@ -66,6 +102,8 @@ _EXAMPLES = {
         "properties": {"page": "/product", "value": 39.99},
     },
     "AssignmentIn": {"user_id": "u1"},
+    "UserIn": {"user_id": "u1", "attributes": {"country": "DE"}},
+    "UserChange": {"attributes": {"country": "AT"}},
 }
 _BATCHES = {"EventBatch": ("events", "EventIn"), "AssignmentBatch": ("assignments", "BatchAssignmentIn")}
 
@@ -84,7 +122,7 @@ def reply_of(status: int, schema: str) -> dict[int | str, dict[str, Any]]:
     """`responses` of a route that encodes its own reply."""
     return {
         status: {
-            "description": "Stored" if status != 200 else "As it is now",
+            "description": "As it is now" if status == 200 else "Stored",
             "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
         }
     }
@@ -106,7 +144,13 @@ def _document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, openapi_version="3.1.0", description=app.description, routes=app.routes
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    kinds = [event_input.EventIn, assignment_input.AssignmentIn, assignment_input.BatchAssignmentIn]
+    kinds = [
+        event_input.EventIn,
+        assignment_input.AssignmentIn,
+        assignment_input.BatchAssignmentIn,
+        user_input.UserIn,
+        user_input.UserChange,
+    ]
     _, decoded = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}", schema_hook=_raw)
     for name, schema in decoded.items():
         schemas[name] = schema | ({"examples": [_EXAMPLES[name]]} if name in _EXAMPLES else {})

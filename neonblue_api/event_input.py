@@ -101,7 +101,7 @@ class EventReader:
         except JsonRefused as refused:
             raise MalformedJson(f"the body {refused}") from None
         except FieldError as broken:
-            raise InvalidInput(broken.message, errors=[{"field": broken.field, "message": broken.message}]) from None
+            raise InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}]) from None
 
     def batch(self, body: bytes, request_id: str | None) -> Decoded:
         """A body of the form {"events": […]}. Raises MalformedJson or InvalidInput where the batch as such is wrong."""
@@ -150,16 +150,12 @@ class EventReader:
         except JsonRefused as refused:
             raise MalformedJson(f"the body {refused}") from None
         broken = field_error(error)
-        raise InvalidInput(broken.message, errors=[{"field": broken.field, "message": broken.message}]) from None
+        raise InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}]) from None
 
     def _check_envelope(self, body: bytes, items: list[Raw]) -> None:
         """`events` may stand in the body once; msgspec takes the last of several."""
-        if len(body) - sum(len(bytes(item)) for item in items) > 2 * len(items) + 64:
-            try:
-                read_strictly(body, max_depth=self._max_depth + 3)
-            except JsonRefused as refused:
-                if "twice" in str(refused):
-                    raise MalformedJson(f"the body {refused}") from None
+        if body.count(b":") - sum(bytes(item).count(b":") for item in items) != 1:
+            raise MalformedJson("the body has the key 'events' twice")
 
     def _all_good(self, events: list[EventIn], body: bytes, colons: int, request_id: str | None) -> Decoded | None:
         """The rows if every event is good, else None. Every colon of the body is accounted for, as in check_object."""

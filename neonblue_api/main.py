@@ -14,8 +14,20 @@ from neonblue_api.database import Database
 from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
 from neonblue_api.middleware import RequestId
-from neonblue_api.routes import assignments, events, experiments, health, metrics, results
+from neonblue_api.routes import (
+    analyses,
+    assignments,
+    events,
+    experiments,
+    health,
+    metrics,
+    results,
+    tokens,
+    users,
+    variants,
+)
 from neonblue_api.settings import load_settings
+from neonblue_api.user_input import UserReader
 
 
 @asynccontextmanager
@@ -30,6 +42,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.assigning = Assigning(database)
     app.state.event_reader = EventReader(settings)
     app.state.assignment_reader = AssignmentReader(settings)
+    app.state.user_reader = UserReader(settings)
     yield
     app.state.analytics.close()
     await database.close()
@@ -45,7 +58,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for resource in (events, assignments, experiments, metrics, results, health):
+    for resource in (events, assignments, users, experiments, variants, metrics, results, analyses, tokens, health):
         app.include_router(resource.router)
     replies.install(app)
     documentation.install(app)

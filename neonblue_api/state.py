@@ -12,6 +12,7 @@ from neonblue_api.database import Database
 from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
 from neonblue_api.settings import Settings
+from neonblue_api.user_input import UserReader
 
 
 def _settings(request: Request) -> Settings:
@@ -54,6 +55,11 @@ def _assignment_reader(request: Request) -> AssignmentReader:
     return reader
 
 
+def _user_reader(request: Request) -> UserReader:
+    reader: UserReader = request.app.state.user_reader
+    return reader
+
+
 def _request_id(request: Request) -> str:
     request_id: str = request.state.request_id
     return request_id
@@ -67,4 +73,5 @@ IntakeDep = Annotated[Intake, Depends(_intake)]
 AssigningDep = Annotated[Assigning, Depends(_assigning)]
 EventReaderDep = Annotated[EventReader, Depends(_event_reader)]
 AssignmentReaderDep = Annotated[AssignmentReader, Depends(_assignment_reader)]
+UserReaderDep = Annotated[UserReader, Depends(_user_reader)]
 RequestIdDep = Annotated[str, Depends(_request_id)]

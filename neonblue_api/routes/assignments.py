@@ -1,31 +1,50 @@
 """Assignments: by hash or recorded, one or a batch; listing and deleting them."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
-from neonblue_api.access import IngestDep
+from neonblue_api import changes, experiments
+from neonblue_api.access import IngestDep, ManageDep, ReadDep
 from neonblue_api.assigning import CREATED
 from neonblue_api.bodies import JSON, media_type, read_body
 from neonblue_api.documentation import body_of, reply_of
 from neonblue_api.errors import (
     AssignmentConflict,
+    AssignmentInUse,
+    AssignmentNotFound,
     BodyTimeout,
     BodyTooLarge,
     DatabaseUnavailable,
     ExperimentNotFound,
     ExperimentNotRunning,
+    InvalidCursor,
     InvalidInput,
     MalformedCompression,
     MalformedJson,
     UnknownVariant,
     UnsupportedMediaType,
 )
+from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
 from neonblue_api.models.fields import Key
 from neonblue_api.replies import json_reply, responses
-from neonblue_api.state import AssigningDep, AssignmentReaderDep, RequestIdDep, SettingsDep
+from neonblue_api.state import AssigningDep, AssignmentReaderDep, DatabaseDep, RequestIdDep, SettingsDep
 
 router = APIRouter(prefix="/v1", tags=["assignments"])
 _BODY_ERRORS = (MalformedJson, BodyTimeout, BodyTooLarge, UnsupportedMediaType, MalformedCompression, InvalidInput)
+
+_PAGE = text("""
+    select a.user_id, v.key as variant_key, utc_text(a.assigned_at) as assigned_at, a.source,
+           a.attributes::text as attributes, a.request_id, utc_text(a.created_at) as created_at
+    from assignments a join variants v using (variant_id)
+    where a.experiment_id = :experiment_id and (cast(:after as text) is null or a.user_id > :after)
+      and (cast(:user_id as text) is null or a.user_id = :user_id)
+      and (cast(:variant_key as text) is null or v.key = :variant_key)
+    order by a.user_id limit :limit""")
 
 
 @router.post(
@@ -78,3 +97,74 @@ async def record_assignments(
     body = await read_body(request, settings.max_batch_body, compressed=True, seconds=settings.body_timeout)
     rows, positions, rejected = reader.batch(body, request_id)
     return json_reply(await assigning.batch(rows, positions, rejected))
+
+
+@router.get(
+    "/experiments/{key}/assignments",
+    response_class=Response,
+    responses=reply_of(200, "AssignmentPage")
+    | responses(InvalidInput, InvalidCursor, ExperimentNotFound, DatabaseUnavailable),
+)
+async def list_assignments(
+    key: Key,
+    _: ReadDep,
+    database: DatabaseDep,
+    user_id: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
+    variant_key: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+    limit: LimitDep = 100,
+    cursor: CursorDep = None,
+) -> Response:
+    """Assignments of an experiment in the order of the users' ids."""
+    place = read_cursor(cursor, str)
+
+    async def work(connection: AsyncConnection) -> list[Any]:
+        experiment_id, _found = await experiments.get(connection, key)
+        values = {
+            "experiment_id": experiment_id,
+            "after": place[0] if place else None,
+            "user_id": user_id,
+            "variant_key": variant_key,
+            "limit": limit + 1,
+        }
+        return list((await connection.execute(_PAGE, values)).mappings())
+
+    rows = await database.transact(work)
+    items = [dict(row) | {"attributes": msgspec.Raw(row["attributes"].encode())} for row in rows[:limit]]
+    following = cursor_of(rows[limit - 1]["user_id"]) if len(rows) > limit else None
+    return json_reply({"items": items, "next_cursor": following})
+
+
+@router.delete(
+    "/experiments/{key}/assignments",
+    status_code=204,
+    responses=responses(InvalidInput, ExperimentNotFound, AssignmentNotFound, AssignmentInUse, DatabaseUnavailable),
+)
+async def delete_assignment(
+    key: Key,
+    caller: ManageDep,
+    database: DatabaseDep,
+    request_id: RequestIdDep,
+    user_id: Annotated[str, Query(min_length=1, max_length=256)],
+) -> None:
+    """Take a user's assignment back, while no event names it. Assigned anew by hash, it is the same variant."""
+
+    async def work(connection: AsyncConnection) -> None:
+        outcome = await connection.scalar(
+            text("select delete_assignment(:key, :user_id)"), {"key": key, "user_id": user_id}
+        )
+        if outcome == "unknown_experiment":
+            raise ExperimentNotFound(f"experiment {key!r} does not exist")
+        if outcome == "not_assigned":
+            raise AssignmentNotFound(f"user {user_id!r} is not assigned in experiment {key!r}")
+        if outcome == "in_use":
+            raise AssignmentInUse(f"events of user {user_id!r} name experiment {key!r}")
+        await changes.record(
+            connection,
+            by=caller.name,
+            request_id=request_id,
+            kind="assignment",
+            key=f"{key}/{user_id}",
+            action="delete",
+        )
+
+    await database.transact(work)

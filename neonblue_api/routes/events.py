@@ -1,11 +1,16 @@
 """Events: one, or a batch as JSON or NDJSON. A 202 is sent after the commit."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Query, Request
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
-from neonblue_api.access import IngestDep
+from neonblue_api.access import IngestDep, ReadDep
 from neonblue_api.bodies import JSON, NDJSON, media_type, read_body
 from neonblue_api.documentation import body_of, reply_of
 from neonblue_api.errors import (
@@ -14,6 +19,7 @@ from neonblue_api.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
     EventConflict,
+    InvalidCursor,
     InvalidInput,
     MalformedCompression,
     MalformedJson,
@@ -21,11 +27,26 @@ from neonblue_api.errors import (
     UnknownExperiment,
     UnsupportedMediaType,
 )
+from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
 from neonblue_api.replies import json_reply, responses
-from neonblue_api.state import EventReaderDep, IntakeDep, RequestIdDep, SettingsDep
+from neonblue_api.state import DatabaseDep, EventReaderDep, IntakeDep, RequestIdDep, SettingsDep
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
 _BODY_ERRORS = (MalformedJson, BodyTimeout, BodyTooLarge, UnsupportedMediaType, MalformedCompression, InvalidInput)
+
+_PAGE = text("""
+    select e.event_id, e.user_id, e.event_type, utc_text(e.timestamp) as timestamp, x.key as experiment,
+           v.key as variant_key, utc_text(e.assignment_at) as assignment_at, e.properties::text as properties,
+           e.session_id, e.request_id, utc_text(e.created_at) as created_at
+    from events e
+    left join experiments x using (experiment_id)
+    left join variants v on v.variant_id = e.variant_id
+    where e.user_id = :user_id
+      and (cast(:event_type as text) is null or e.event_type = :event_type)
+      and (cast(:experiment as text) is null or x.key = :experiment)
+      and (cast(:after_time as timestamptz) is null
+           or (e.timestamp, e.event_id) < (cast(:after_time as timestamptz), cast(:after_id as uuid)))
+    order by e.timestamp desc, e.event_id desc limit :limit""")
 
 
 @router.post(
@@ -83,3 +104,54 @@ async def send_events(
             rejected=stored.rejected,
         )
     return json_reply(stored, 202)
+
+
+@router.get(
+    "",
+    response_class=Response,
+    responses=reply_of(200, "EventPage") | responses(InvalidInput, InvalidCursor, DatabaseUnavailable),
+)
+async def list_events(
+    _: ReadDep,
+    database: DatabaseDep,
+    user_id: Annotated[str, Query(min_length=1, max_length=256)],
+    event_type: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+    experiment: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+    limit: LimitDep = 100,
+    cursor: CursorDep = None,
+) -> Response:
+    """A user's events as accepted, the latest first, for as long as PostgreSQL keeps their day."""
+    place = read_cursor(cursor, str, str)
+    if place:
+        _check_place(place)
+
+    async def work(connection: AsyncConnection) -> list[Any]:
+        values = {
+            "user_id": user_id,
+            "event_type": event_type,
+            "experiment": experiment,
+            "after_time": place[0] if place else None,
+            "after_id": place[1] if place else None,
+            "limit": limit + 1,
+        }
+        return list((await connection.execute(_PAGE, values)).mappings())
+
+    rows = await database.transact(work)
+    following = None
+    if len(rows) > limit:
+        following = cursor_of(rows[limit - 1]["timestamp"], str(rows[limit - 1]["event_id"]))
+    return json_reply({"items": [_event(row) for row in rows[:limit]], "next_cursor": following})
+
+
+def _event(row: Any) -> dict[str, Any]:
+    """An event as in replies; properties are passed on as the text that PostgreSQL wrote."""
+    fields = dict(row)
+    return {"id": fields.pop("event_id")} | fields | {"properties": msgspec.Raw(fields["properties"].encode())}
+
+
+def _check_place(place: list[str]) -> None:
+    try:
+        datetime.fromisoformat(place[0])
+        UUID(place[1])
+    except ValueError:
+        raise InvalidCursor("cursor holds no event's place") from None

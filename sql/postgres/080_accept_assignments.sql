@@ -55,10 +55,10 @@ begin
     select (e.ordinality - 1)::int,
            case when (e.ordinality - 1)::int = any (created) then 'created'
                 when a.variant_id is not null and h.key = e.value ->> 'variant_key' then 'existing'
-                when a.variant_id is not null then 'conflict'
                 when x.experiment_id is null then 'unknown_experiment'
-                when x.status <> 'running' then 'not_running'
-                else 'unknown_variant' end,
+                when named.variant_id is null then 'unknown_variant'
+                when a.variant_id is not null then 'conflict'
+                else 'not_running' end,
            h.key, a.assigned_at
     from jsonb_array_elements(batch) with ordinality as e
     left join experiments x on x.key = e.value ->> 'experiment'
@@ -67,5 +67,6 @@ begin
         select variant_id, assigned_at from assignments
         where experiment_id = x.experiment_id and user_id = e.value ->> 'user_id' limit 1) a on true
     left join variants h on h.variant_id = a.variant_id
+    left join variants named on named.experiment_id = x.experiment_id and named.key = e.value ->> 'variant_key'
     order by 1;
 end $$;

@@ -1,0 +1,148 @@
+"""Users: what an application tells about the people it assigns."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Request
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
+
+from neonblue_api.access import IngestDep, ReadDep
+from neonblue_api.bodies import JSON, media_type, read_body
+from neonblue_api.documentation import body_of, reply_of
+from neonblue_api.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    DatabaseUnavailable,
+    InvalidCursor,
+    InvalidInput,
+    KeyTaken,
+    MalformedCompression,
+    MalformedJson,
+    PreconditionFailed,
+    UnsupportedMediaType,
+    UserNotFound,
+)
+from neonblue_api.listing import CursorDep, IfMatchDep, LimitDep, check_match, cursor_of, etag, read_cursor
+from neonblue_api.replies import json_reply, responses
+from neonblue_api.state import DatabaseDep, SettingsDep, UserReaderDep
+
+router = APIRouter(prefix="/v1/users", tags=["users"])
+UserIdPath = Annotated[str, Path(min_length=1, max_length=256)]
+_COMMON = (InvalidInput, DatabaseUnavailable)
+_BODY_ERRORS = (MalformedJson, BodyTimeout, BodyTooLarge, UnsupportedMediaType, MalformedCompression)
+_COLUMNS = """user_id, attributes::text as attributes, utc_text(created_at) as created_at,
+              utc_text(updated_at) as updated_at,
+              (extract(epoch from updated_at) * 1000000)::bigint as revision"""
+_ONE = text(f"select {_COLUMNS} from users where user_id = :user_id")  # noqa: S608 - a constant
+_PAGE = text(f"""select {_COLUMNS} from users
+                 where cast(:after as text) is null or user_id > :after order by user_id limit :limit""")  # noqa: S608
+_INSERT = text("""
+    insert into users (user_id, attributes) values (:user_id, cast(:attributes as jsonb))
+    on conflict do nothing returning user_id""")
+_SAME = text("select attributes = cast(:attributes as jsonb) from users where user_id = :user_id")
+_LOCK = text("select 1 from users where user_id = :user_id for update")
+_UPDATE = text("""
+    update users set updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond'),
+           attributes = (attributes || cast(:given as jsonb))
+                        - array(select key from jsonb_each(cast(:given as jsonb)) where value = 'null')
+    where user_id = :user_id""")
+
+
+def _user(row: Any) -> dict[str, Any]:
+    """A user as in replies; attributes are passed on as the text that PostgreSQL wrote."""
+    fields = dict(row)
+    fields.pop("revision")
+    return fields | {"attributes": msgspec.Raw(fields["attributes"].encode())}
+
+
+async def _get(connection: AsyncConnection, user_id: str) -> Any:
+    row = (await connection.execute(_ONE, {"user_id": user_id})).mappings().first()
+    if row is None:
+        raise UserNotFound(f"user {user_id!r} is not known")
+    return row
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_class=Response,
+    responses=reply_of(201, "User") | reply_of(200, "User") | responses(*_COMMON, *_BODY_ERRORS, KeyTaken),
+    openapi_extra=body_of({JSON: "UserIn"}),
+)
+async def create_user(
+    request: Request, _: IngestDep, settings: SettingsDep, reader: UserReaderDep, database: DatabaseDep
+) -> Response:
+    """Tell about a user. The same user with the same attributes again is 200, with others 409."""
+    media_type(request, (JSON,))
+    user_id, attributes = reader.user(
+        await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
+    )
+
+    async def work(connection: AsyncConnection) -> tuple[bool, Any]:
+        values = {"user_id": user_id, "attributes": attributes}
+        created = await connection.scalar(_INSERT, values) is not None
+        if not created and not await connection.scalar(_SAME, values):
+            raise KeyTaken(f"user {user_id!r} exists with other attributes")
+        return created, await _get(connection, user_id)
+
+    created, row = await database.transact(work)
+    return json_reply(_user(row), 201 if created else 200, {"ETag": etag(row["revision"])})
+
+
+@router.get("", response_class=Response, responses=reply_of(200, "UserPage") | responses(*_COMMON, InvalidCursor))
+async def list_users(_: ReadDep, database: DatabaseDep, limit: LimitDep = 100, cursor: CursorDep = None) -> Response:
+    """Users in the order of their ids."""
+    place = read_cursor(cursor, str)
+
+    async def work(connection: AsyncConnection) -> list[Any]:
+        rows = await connection.execute(_PAGE, {"after": place[0] if place else None, "limit": limit + 1})
+        return list(rows.mappings())
+
+    rows = await database.transact(work)
+    following = cursor_of(rows[limit - 1]["user_id"]) if len(rows) > limit else None
+    return json_reply({"items": [_user(row) for row in rows[:limit]], "next_cursor": following})
+
+
+@router.get(
+    "/{user_id:path}", response_class=Response, responses=reply_of(200, "User") | responses(*_COMMON, UserNotFound)
+)
+async def get_user(user_id: UserIdPath, _: ReadDep, database: DatabaseDep) -> Response:
+    """One user; the ETag goes into If-Match of a change."""
+
+    async def work(connection: AsyncConnection) -> Any:
+        return await _get(connection, user_id)
+
+    row = await database.transact(work)
+    return json_reply(_user(row), 200, {"ETag": etag(row["revision"])})
+
+
+@router.patch(
+    "/{user_id:path}",
+    response_class=Response,
+    responses=reply_of(200, "User") | responses(*_COMMON, *_BODY_ERRORS, UserNotFound, PreconditionFailed),
+    openapi_extra=body_of({JSON: "UserChange"}),
+)
+async def change_user(
+    user_id: UserIdPath,
+    request: Request,
+    _: IngestDep,
+    settings: SettingsDep,
+    reader: UserReaderDep,
+    database: DatabaseDep,
+    if_match: IfMatchDep = None,
+) -> Response:
+    """Set attributes; one that is null is taken away, one that is left out stays."""
+    media_type(request, (JSON,))
+    given = reader.change(await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout))
+
+    async def work(connection: AsyncConnection) -> Any:
+        await connection.execute(_LOCK, {"user_id": user_id})
+        current = await _get(connection, user_id)
+        check_match(if_match, current["revision"], f"user {user_id!r}")
+        await connection.execute(_UPDATE, {"user_id": user_id, "given": given})
+        return await _get(connection, user_id)
+
+    row = await database.transact(work)
+    return json_reply(_user(row), 200, {"ETag": etag(row["revision"])})
