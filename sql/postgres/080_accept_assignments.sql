@@ -20,15 +20,18 @@ declare
     created     int[];
 begin
     with incoming as materialized (
-        select (e.ordinality - 1)::int as position, x.experiment_id, x.key as experiment_key, v.variant_id, v.key as variant_key,
+        select (e.ordinality - 1)::int as position, x.experiment_id, x.experiment_key, x.variant_id, x.variant_key,
                e.value ->> 'user_id' as user_id,
                coalesce((e.value ->> 'assigned_at')::timestamptz, received_at) as assigned_at,
                e.value ->> 'source' as source,
                coalesce(e.value -> 'attributes', '{}') as attributes,
                e.value ->> 'request_id' as request_id
         from jsonb_array_elements(batch) with ordinality as e
-        join experiments x on x.key = e.value ->> 'experiment' and x.status = 'running'
-        join variants v on v.experiment_id = x.experiment_id and v.key = e.value ->> 'variant_key'
+        -- Lateral, here and below: each is looked up by its key, and the planner does not take the batch for one row.
+        join lateral (
+            select x.experiment_id, x.key as experiment_key, v.variant_id, v.key as variant_key
+            from experiments x join variants v using (experiment_id)
+            where x.key = e.value ->> 'experiment' and x.status = 'running' and v.key = e.value ->> 'variant_key' limit 1) x on true
     ),
     stored as (
         insert into assignments (experiment_id, user_id, variant_id, assigned_at, source, attributes, request_id, created_at)
@@ -62,7 +65,6 @@ begin
            h.key, a.assigned_at
     from jsonb_array_elements(batch) with ordinality as e
     left join experiments x on x.key = e.value ->> 'experiment'
-    -- Lateral, so that each user is looked up by the key: a join would be planned for the size of the first batch.
     left join lateral (
         select variant_id, assigned_at from assignments
         where experiment_id = x.experiment_id and user_id = e.value ->> 'user_id' limit 1) a on true
