@@ -22,7 +22,7 @@ class Part(ABC):
     stop_seconds: ClassVar[int] = 15
     # Whether the stop signal goes to the processes that it started, too.
     stop_group: ClassVar[bool] = False
-    start_seconds: ClassVar[int] = 90
+    start_seconds: ClassVar[int] = 180
     # Whether it is of use only with tables, topics and connector in place.
     needs_setup: ClassVar[bool] = False
 

@@ -93,7 +93,7 @@ class DagsterCode(Part):
             try:
                 HealthStub(channel).Check(HealthCheckRequest(service="DagsterApi"), timeout=3)
             except grpc.RpcError as error:
-                raise NotReady(f"gRPC health: {error}") from error
+                raise NotReady(f"gRPC health: {error.details()}") from error
 
 
 class DagsterWebserver(Part):
