@@ -40,7 +40,9 @@ class ClickHouse:
 
 
 @contextmanager
-def connect(settings: Settings, comment: str = "neonblue_pipeline", database: str | None = DATABASE) -> Iterator[ClickHouse]:
+def connect(
+    settings: Settings, comment: str = "neonblue_pipeline", database: str | None = DATABASE
+) -> Iterator[ClickHouse]:
     """A client for the length of the block. `database` None: for the statement that creates it."""
     import clickhouse_connect
 

@@ -70,7 +70,9 @@ def register(settings: Settings) -> dict[str, Any]:
             state = status(connect)
             if state is not None:
                 failure = task_failure(state)
-                running = state["tasks"] and all(part["state"] == "RUNNING" for part in (state["connector"], *state["tasks"]))
+                running = state["tasks"] and all(
+                    part["state"] == "RUNNING" for part in (state["connector"], *state["tasks"])
+                )
                 if running and slot_active(settings):
                     seconds = round(time.monotonic() - started, 2)
                     return {"changed": changed, "restarts": restarts, "seconds": seconds, "slot": SLOT}
@@ -115,7 +117,9 @@ def _request(connect: "httpx.Client", method: str, path: str, **options: Any) ->
             except httpx.TransportError as error:
                 raise httpx.TransportError(f"Kafka Connect at {connect.base_url} does not answer: {error}") from error
             if answer.status_code in (409, 503):
-                raise _Rebalancing(f"Kafka Connect refused {method} {path} with {answer.status_code}: {answer.text[:300]}")
+                raise _Rebalancing(
+                    f"Kafka Connect refused {method} {path} with {answer.status_code}: {answer.text[:300]}"
+                )
     if answer.status_code >= 400 and answer.status_code != 404:
         raise ConnectorError(f"Kafka Connect refused {method} {path} with {answer.status_code}: {answer.text[:1000]}")
     return answer

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from neonblue_pipeline import jobs
-from neonblue_pipeline.assets import rollups, schema, significance, stream
+from neonblue_pipeline import jobs, schedules, sensors
+from neonblue_pipeline.assets import health, reconciliation, rollups, schema, significance, stream, upkeep
 from neonblue_pipeline.resources import Servers
 
 defs = dg.Definitions(
@@ -14,8 +14,16 @@ defs = dg.Definitions(
         schema.clickhouse_schema,
         rollups.rollups,
         significance.significance,
+        reconciliation.reconciliation,
+        health.end_to_end_health,
+        upkeep.day_partitions,
+        upkeep.thinned_cutoffs,
+        upkeep.pruned_runs,
     ],
-    jobs=[jobs.setup, jobs.live],
+    jobs=jobs.ALL,
+    schedules=schedules.ALL,
+    sensors=[sensors.stream_lag, sensors.connector_state],
     resources={"servers": Servers()},
+    # A step is a few statements to a server: a process for each would cost more than the work.
     executor=dg.in_process_executor,
 )

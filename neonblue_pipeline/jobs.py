@@ -3,6 +3,7 @@
 import dagster as dg
 
 _ROLLUPS = dg.AssetSelection.groups("rollups", "results")
+_RECONCILIATION = dg.AssetSelection.assets("reconciliation")
 
 setup = dg.define_asset_job(
     "setup",
@@ -12,3 +13,26 @@ setup = dg.define_asset_job(
 live = dg.define_asset_job(
     "live", selection=_ROLLUPS, description="Rollups of the days that changed, and the results that follow from them."
 )
+refresh = dg.define_asset_job(
+    "refresh", selection=_ROLLUPS | _RECONCILIATION, description="Rollups, results and reconciliation, now."
+)
+hourly = dg.define_asset_job(
+    "hourly",
+    selection=_RECONCILIATION,
+    description="Proof of the windows that are over: PostgreSQL against ClickHouse.",
+)
+daily = dg.define_asset_job(
+    "daily",
+    selection=_ROLLUPS | dg.AssetSelection.groups("upkeep"),
+    description="Day partitions ahead, old cut-offs thinned, old Dagster runs deleted; results once a day in any case.",
+)
+health = dg.define_asset_job(
+    "health", selection=dg.AssetSelection.assets("end_to_end_health"), description="A canary event the whole way."
+)
+repair = dg.define_asset_job(
+    "repair",
+    selection=dg.AssetSelection.assets("connector"),
+    description="The connector registered again, its tasks restarted.",
+)
+
+ALL = [setup, live, refresh, hourly, daily, health, repair]

@@ -34,7 +34,11 @@ def run_job(name: str) -> str:
         logging.getLogger("dagster").handlers.clear()
         run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = job.execute_in_process(
-            instance=instance, run_id=run_id, run_config=run_config, raise_on_error=False, tags={"neonblue/command": name}
+            instance=instance,
+            run_id=run_id,
+            run_config=run_config,
+            raise_on_error=False,
+            tags={"neonblue/command": name},
         )
     if not result.success:
         raise JobFailed(f"job '{name}' failed (Dagster run {run_id}): {progress.failure or 'see the run in Dagster'}")

@@ -17,6 +17,7 @@ from neonblue_pipeline.sqlfiles import read_sql
 
 BY_DAY = ("user_rollup", "hourly_metrics", "daily_metrics", "user_journeys")
 SUMMARY = "experiment_summary"
+_DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
 _LOCK = "hashtext('neonblue rollups')"
 
 
@@ -55,13 +56,13 @@ def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
     started = time.monotonic()
     committed = kafka.committed_offsets(settings)
     seen_until = clickhouse.rows("select now64(6)")[0][0]
-    definitions = clickhouse.rows("select experiment_id, started_at, stopped_at, metrics from experiment_definitions")
+    definitions = clickhouse.rows(f"select {', '.join(_DEFINITION)} from experiment_definitions")  # noqa: S608
     dirty = clickhouse.read("dirty_days")
     rolled = Rolled(days={row["day"]: row["causes"] for row in dirty})
     for days in _batches({row["day"]: row["events"] for row in dirty}, settings.rollup_batch_events):
         rolled.attributed_events += _build_days(clickhouse, days, rolled.rows)
     rolled.rows[SUMMARY] = _build_summary(clickhouse)
-    clickhouse.insert("rolled_definitions", ["experiment_id", "started_at", "stopped_at", "metrics"], definitions)
+    clickhouse.insert("rolled_definitions", _DEFINITION, definitions)
     rolled.marks_left = _forget_marks(clickhouse, committed, seen_until)
     rolled.seconds = time.monotonic() - started
     return rolled
@@ -91,11 +92,13 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
     clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window)
     for name in BY_DAY:
         clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), **many)
-        filled = dict(clickhouse.rows(
-            "select toDate(partition), sum(rows) from system.parts "
-            "where database = currentDatabase() and table = {table:String} and active group by partition",
-            {"table": f"{name}_staging"},
-        ))
+        filled = dict(
+            clickhouse.rows(
+                "select toDate(partition), sum(rows) from system.parts "
+                "where database = currentDatabase() and table = {table:String} and active group by partition",
+                {"table": f"{name}_staging"},
+            )
+        )
         for day in days:
             # REPLACE from an empty partition would keep nothing and say nothing: a day without rows is dropped.
             swap = f"replace partition '{day}' from {name}_staging" if filled.get(day) else f"drop partition '{day}'"
@@ -112,7 +115,9 @@ def _build_summary(clickhouse: ClickHouse) -> int:
     clickhouse.command(read_sql(f"clickhouse/rollups/{SUMMARY}"))
     count = clickhouse.rows(f"select count() from {SUMMARY}_staging")[0][0]  # noqa: S608
     clickhouse.command(
-        f"alter table {SUMMARY} replace partition tuple() from {SUMMARY}_staging" if count else f"truncate table {SUMMARY}"
+        f"alter table {SUMMARY} replace partition tuple() from {SUMMARY}_staging"
+        if count
+        else f"truncate table {SUMMARY}"
     )
     return count
 

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     clickhouse_poll_timeout_ms: int = Field(50, ge=1)
     clickhouse_reschedule_ms: int = Field(20, ge=1)
 
-    reconciliation_window_minutes: int = Field(60, ge=1, le=1440)
+    reconciliation_window_minutes: int = Field(5, ge=1, le=1440)
     rollup_batch_events: int = Field(5_000_000, ge=1)
     health_timeout_s: float = Field(60, gt=0)
     connector_timeout_s: float = Field(90, gt=0)

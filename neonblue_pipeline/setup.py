@@ -72,7 +72,11 @@ def _missing_connector(settings: Settings) -> list[str]:
     except OSError as error:
         return [f"Kafka Connect at {settings.connect_url} does not answer: {error}"]
     found.pop("name", None)
-    return [] if found == definition(settings) else [f"connector '{CONNECTOR}' has another configuration than connector.json"]
+    return (
+        []
+        if found == definition(settings)
+        else [f"connector '{CONNECTOR}' has another configuration than connector.json"]
+    )
 
 
 def _get(url: str, headers: dict[str, str]) -> bytes:
@@ -100,7 +104,9 @@ def adopt(settings: Settings, name: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m neonblue_pipeline.setup", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only look; exit 1 with the reasons if something is missing")
+    parser.add_argument(
+        "--check", action="store_true", help="only look; exit 1 with the reasons if something is missing"
+    )
     parser.add_argument("--adopt", metavar="FILE", help="record a changed SQL file as applied without running it")
     options = parser.parse_args(arguments)
     try:

@@ -11,7 +11,18 @@ from neonblue_stats import Effect, Moments, relative_lift, sample_ratio, two_pro
 Row = dict[str, Any]
 KINDS = ("proportion", "mean")
 RESULT_COLUMNS = [
-    *("experiment_id", "cutoff_at", "metric", "position", "kind", "direction", "role", "variant_id", "variant", "is_control"),
+    *(
+        "experiment_id",
+        "cutoff_at",
+        "metric",
+        "position",
+        "kind",
+        "direction",
+        "role",
+        "variant_id",
+        "variant",
+        "is_control",
+    ),
     *("users", "sum", "mean", "abs_estimate", "abs_low", "abs_high", "abs_p_value"),
     *("rel_estimate", "rel_low", "rel_high", "rel_p_value"),
 ]
@@ -85,7 +96,11 @@ def _warnings(cells: list[Row], split: list[Row], mismatch_p_value: float | None
             yield f"metric {metric}: kind '{variants[0]['kind']}' is not computed; known kinds: {', '.join(KINDS)}"
         elif not any(cell["active"] for cell in variants):
             yield f"metric {metric}: never measured, no event of its type counts yet"
-        elif not all(_finite(cell["sum"]) is not None and _finite(cell["centred_squares"]) is not None for cell in variants if cell["users"]):
+        elif not all(
+            _finite(cell["sum"]) is not None and _finite(cell["centred_squares"]) is not None
+            for cell in variants
+            if cell["users"]
+        ):
             yield f"metric {metric}: values too large to add up in a float; its figures are left out"
         if variants[0]["definition"] not in ("", "{}"):
             yield f"metric {metric}: the fields {variants[0]['definition']} of its definition are not applied"
@@ -98,9 +113,7 @@ def _moments(cells: list[Row]) -> Moments:
 
 
 def _figures(effect: Effect, row: int) -> Row:
-    return {
-        name: _finite(getattr(effect, name)[row]) for name in ("estimate", "low", "high", "p_value")
-    }
+    return {name: _finite(getattr(effect, name)[row]) for name in ("estimate", "low", "high", "p_value")}
 
 
 def _result(cell: Row, absolute: Row, relative: Row) -> list[Any]:

@@ -31,7 +31,9 @@ class SqlFile:
         if re.search(r"^-- Apply:\s+again\b", self.text, re.MULTILINE):
             return True
         created = re.findall(r"^create\s+(or\s+replace\b)?", self.text, re.MULTILINE | re.IGNORECASE)
-        return bool(created) and all(created) and not re.search(r"^(alter|do)\b", self.text, re.MULTILINE | re.IGNORECASE)
+        return (
+            bool(created) and all(created) and not re.search(r"^(alter|do)\b", self.text, re.MULTILINE | re.IGNORECASE)
+        )
 
     def rendered(self, variables: dict[str, str]) -> "SqlFile":
         """The same file with ${name} filled in. PostgreSQL's files have no variables."""

@@ -44,7 +44,9 @@ def rollups(context: dg.AssetExecutionContext, servers: Servers) -> Iterator[dg.
     with rollup.lock(settings), servers.clickhouse(comment(context)) as clickhouse:
         rolled = rollup.build(clickhouse, settings)
     days = sorted(rolled.days)
-    context.log.info("built %d days, %d attributed events in %.2f s", len(days), rolled.attributed_events, rolled.seconds)
+    context.log.info(
+        "built %d days, %d attributed events in %.2f s", len(days), rolled.attributed_events, rolled.seconds
+    )
     for name in (*_ABOUT, rollup.SUMMARY):
         yield dg.MaterializeResult(
             asset_key=name,

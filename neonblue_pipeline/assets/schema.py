@@ -15,8 +15,16 @@ POSTGRES = {
     "experiments": ("020", "What is being compared: experiments, variants, metrics.", []),
     "assignments": ("030", "Which variant a user gets; the first assignment stays.", ["experiments"]),
     "events": ("040", "What users did, as accepted; a partition a day.", ["assignments"]),
-    "outbox_events": ("050", "What the stream carries, written with each fact; a partition a day.", ["events", "assignments"]),
-    "intake": ("070", "The one way in: functions that write fact and outbox row in one statement.", ["outbox_events", "users"]),
+    "outbox_events": (
+        "050",
+        "What the stream carries, written with each fact; a partition a day.",
+        ["events", "assignments"],
+    ),
+    "intake": (
+        "070",
+        "The one way in: functions that write fact and outbox row in one statement.",
+        ["outbox_events", "users"],
+    ),
     "publication": ("090", "What Debezium may read: inserts into the outbox.", ["intake"]),
 }
 CLICKHOUSE = {
@@ -26,7 +34,11 @@ CLICKHOUSE = {
     "assignments_mv": ("140", "Which user is in which variant, each pair once.", ["landing"]),
     "experiment_definitions": ("150", "What is being compared, at its latest revision.", ["landing"]),
     "dead_letters": ("160", "Messages that could not be read, with reason and position.", ["landing"]),
-    "dirty_windows": ("170", "Days and users whose rollups have to be built again.", ["events_processed", "assignments_mv"]),
+    "dirty_windows": (
+        "170",
+        "Days and users whose rollups have to be built again.",
+        ["events_processed", "assignments_mv"],
+    ),
     "landing_from_kafka": (
         "190",
         "The tap: the view that makes messages flow, opened last.",

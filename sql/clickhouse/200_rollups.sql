@@ -118,6 +118,7 @@ order by (experiment_id, user_id, timestamp, id);
 -- The definitions that the rollups were built with: what differs from experiment_definitions has days to build again.
 create table if not exists rolled_definitions (
     experiment_id UInt64,
+    revision      UInt64,
     started_at    Nullable(DateTime64(6, 'UTC')),
     stopped_at    Nullable(DateTime64(6, 'UTC')),
     metrics       String,

@@ -1,0 +1,51 @@
+"""What would otherwise grow or run out: day partitions, old cut-offs, old Dagster runs."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from neonblue_pipeline.resources import Servers, comment
+from neonblue_pipeline.sqlfiles import read_sql
+
+KEEP_RUNS_DAYS = 7
+_RUNS_AT_ONCE = 200
+
+
+@dg.asset(group_name="upkeep", kinds={"postgres"}, deps=["events", "outbox_events"])
+def day_partitions(servers: Servers) -> dg.MaterializeResult:
+    """Partitions of events and outbox for the coming week; rerunning makes those that are missing."""
+    with servers.postgres() as postgres:
+        row = postgres.execute("select ensure_day_partitions((now() at time zone 'UTC')::date, 7)").fetchone()
+    return dg.MaterializeResult(metadata={"created": row[0] if row else 0})
+
+
+@dg.asset(group_name="upkeep", kinds={"clickhouse"}, deps=["experiment_results", "experiment_quality"], pool="rollups")
+def thinned_cutoffs(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
+    """Of cut-offs older than two days the last of each day stays, so that results do not grow by every minute."""
+    kept = read_sql("read/last_cutoffs_of_the_days")
+    with servers.clickhouse(comment(context)) as clickhouse:
+        before = clickhouse.rows("select count() from experiment_quality_rows")[0][0]
+        for table in ("experiment_results_rows", "experiment_quality_rows"):
+            clickhouse.command(
+                f"alter table {table} delete where cutoff_at < now() - interval 2 day and (experiment_id, cutoff_at) not in ({kept})",
+                mutations_sync=2,
+            )
+        after = clickhouse.rows("select count() from experiment_quality_rows")[0][0]
+    return dg.MaterializeResult(metadata={"cutoffs_before": before, "cutoffs_after": after})
+
+
+@dg.asset(group_name="upkeep", kinds={"dagster"})
+def pruned_runs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Deletes finished Dagster runs older than a week with their logs; the last materialisation of each asset stays known."""
+    started = time.monotonic()
+    finished = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
+        created_before=datetime.now(UTC) - timedelta(days=KEEP_RUNS_DAYS),
+    )
+    deleted = 0
+    while runs := context.instance.get_runs(finished, limit=_RUNS_AT_ONCE):
+        for run in runs:
+            context.instance.delete_run(run.run_id)
+        deleted += len(runs)
+    return dg.MaterializeResult(metadata={"runs_deleted": deleted, "seconds": round(time.monotonic() - started, 3)})

@@ -1,0 +1,38 @@
+"""When jobs run by themselves. All are on from the start."""
+
+import dagster as dg
+
+from neonblue_pipeline import jobs
+from neonblue_pipeline.resources import Servers
+
+_UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+@dg.schedule(cron_schedule="* * * * *", job=jobs.live, default_status=dg.DefaultScheduleStatus.RUNNING)
+def live_rollups(context: dg.ScheduleEvaluationContext, servers: Servers) -> dg.RunRequest | dg.SkipReason:
+    """Every minute in which something changed: a run costs seconds of a core, a look costs milliseconds."""
+    under_way = context.instance.get_runs(dg.RunsFilter(job_name=jobs.live.name, statuses=_UNDER_WAY), limit=1)
+    if under_way:
+        return dg.SkipReason(f"run {under_way[0].run_id} is still under way")
+    with servers.clickhouse("dagster schedule live_rollups") as clickhouse:
+        pending = clickhouse.read("pending_rollups")[0]
+    counts = {name: pending[name] for name in ("blocks_of_events", "assignments", "definitions")}
+    if not any(counts.values()):
+        return dg.SkipReason("nothing changed since the last build")
+    return dg.RunRequest(tags={f"neonblue/{name}": str(count) for name, count in counts.items()})
+
+
+hourly = dg.ScheduleDefinition(
+    name="hourly_reconciliation",
+    job=jobs.hourly,
+    cron_schedule="7 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+daily = dg.ScheduleDefinition(
+    name="daily_upkeep", job=jobs.daily, cron_schedule="17 0 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+)
+health = dg.ScheduleDefinition(
+    name="canary", job=jobs.health, cron_schedule="*/10 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+)
+
+ALL = [live_rollups, hourly, daily, health]
