@@ -170,7 +170,7 @@ class _Barnard:
         """Where the test turns from rejecting (outside) to not rejecting (inside), by bisection."""
         if outside == inside:
             return inside
-        for _ in range(34):
+        for _ in range(30):
             at = 0.5 * (outside + inside)
             if self.p_value(self._null(at)) < alpha:
                 outside = at

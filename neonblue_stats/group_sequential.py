@@ -66,7 +66,8 @@ def boundaries(
         looks: fractions of the final information (users, for means), increasing, above 0, at most 1.
         sided: 'two' is symmetric.
     Agrees with: the published tables (five equal looks, alpha .05 two-sided: O'Brien-Fleming type 4.8769, 3.3569,
-        2.6803, 2.2898, 2.0310; Pocock type 2.4380, 2.4268, 2.4101, 2.3966, 2.3859) and with simulation.
+        2.6803, 2.2898, 2.0310; Pocock type 2.4380, 2.4268, 2.4101, 2.3966, 2.3859) up to their own rounding (the
+        second one is 3.35701), and with scipy.stats.multivariate_normal.cdf over the looks.
     Source: Armitage, McPherson and Rowe (1969), JRSS A 132, 235-244; Reboussin, DeMets, Kim and Lan (2000),
         Controlled Clinical Trials 21, 190-207.
     """

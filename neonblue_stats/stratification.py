@@ -37,8 +37,8 @@ def post_stratify(
     are made (a stratum of its own could not be compared). df after Satterthwaite over all cells.
 
     Args:
-        control, treatment: shape (strata, k); strata fixed before exposure (country, device at first visit, with or
-            without history).
+        control, treatment: shape (strata, k), or (strata,) for one test. Strata are fixed before exposure: country,
+            device at the first visit, with or without history.
     Returns: PostStratified, fields of shape (k,).
     Source: Miratrix, Sekhon and Yu (2013), JRSS B 75, 369-396, doi:10.1111/j.1467-9868.2012.01048.x.
     """
@@ -143,10 +143,11 @@ def _merge_thin(control: Moments, treatment: Moments) -> tuple[Moments, Moments]
     rest_c, rest_t = (_pool(Moments(np.where(thin, g.n, 0.0), g.mean, g.var)) for g in (control, treatment))
     still_thin = (rest_c.n < 2.0) | (rest_t.n < 2.0)
     kept = [Moments(np.where(thin, 0.0, g.n), g.mean, g.var) for g in (control, treatment)]
+    strata = control.n.shape[0]
     largest = np.argmax(kept[0].n + kept[1].n, axis=0)
     result = []
     for group, rest in zip(kept, (rest_c, rest_t), strict=True):
-        here = (np.arange(group.n.shape[0])[:, None] == largest) & still_thin
+        here = (np.arange(strata).reshape(-1, *(1,) * largest.ndim) == largest) & still_thin
         joined = group + Moments(
             np.where(here, rest.n, 0.0), np.where(here, rest.mean, 0.0), np.where(here, rest.var, 0.0)
         )
