@@ -4,5 +4,6 @@
 
 `errors` the one error type and its HTTP status · `sql_text` what a statement is, without parsing SQL ·
 `engine` the engine's life and one handle a request · `sessions` state that outlives a request ·
-`protocol` parameters, credentials, headers · `bodies` bodies in and out, compression · `app` the ASGI application.
+`execution` one statement in a worker thread · `protocol` parameters, credentials, headers · `bodies` bodies in and out,
+compression · `streams` pipe and ASGI messages · `app` the ASGI application.
 """

@@ -7,32 +7,27 @@ import os
 import secrets
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from neonblue_local.clickhouse.bodies import PACKERS, Incoming, choose_packing
+from neonblue_local.clickhouse.bodies import LOOP_BYTES, Incoming, choose_packing
 from neonblue_local.clickhouse.engine import Engine, Run
 from neonblue_local.clickhouse.errors import ClickHouseError
 from neonblue_local.clickhouse.execution import Execution
-from neonblue_local.clickhouse.protocol import Headers, Request, error_reply, error_text, late_error, reply_headers
+from neonblue_local.clickhouse.protocol import Request, error_reply, error_text, late_error, reply_headers
 from neonblue_local.clickhouse.sessions import Sessions
 from neonblue_local.clickhouse.sql_text import Kind, Statement, parse
+from neonblue_local.clickhouse.streams import SEND_SECONDS, Message, Outgoing, Pipe, Receive, Send, reply
 
 log = logging.getLogger(__name__)
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 THREADS = 64  # statements at once; most of the time a thread waits for the engine or for a slow client
 WAITING = 512  # statements at once, running and queued
 CHUNK = 1 << 20  # bytes; a result up to this size gets the right status even if it fails late
 MEMORY_RESULT = 1 << 23  # bytes of a result held back (wait_end_of_query) in memory; beyond, on disk
 STATEMENT_BYTES = 1 << 24
-LOOP_BYTES = 1 << 16  # more than this is not worked on in the event loop's thread
 PING_SECONDS = 5
-SEND_SECONDS = 300  # a client that takes nothing for so long is given up
 LAST_SECONDS = 4  # for running statements and the engine, after the server has waited for its clients
 
 
@@ -84,19 +79,19 @@ class Gateway:
             request.path == "/" and not request.values.keys() - {"query_id"} and request.method in ("GET", "HEAD")
         ):
             status, body = await self._ping()
-            await _reply(send, status, [(b"content-type", b"text/plain; charset=UTF-8")], body)
+            await reply(send, status, [(b"content-type", b"text/plain; charset=UTF-8")], body)
         elif request.path != "/":
             text = f"There is no handle {request.path}\n\nUse / or /ping for health checks.\nSend queries to /.\n"
-            await _reply(send, 404, [(b"content-type", b"text/plain; charset=UTF-8")], text.encode(errors="replace"))
+            await reply(send, 404, [(b"content-type", b"text/plain; charset=UTF-8")], text.encode(errors="replace"))
         else:
             try:
                 await self._serve(request, receive, send)
             except ClientGone:
                 log.info("%s: the client went away while it sent its request", request.query_id)
             except ClickHouseError as error:
-                log.info("%s: %s", request.query_id, error)
+                log.info("%s: %.400s", request.query_id, error)
                 headers, body = error_reply(request, error, self._engine.version)
-                await _reply(send, error.status, headers, body)
+                await reply(send, error.status, headers, body)
 
     async def _ping(self) -> tuple[int, bytes]:
         answer = asyncio.get_running_loop().run_in_executor(self._control, self._engine.answers)
@@ -141,7 +136,7 @@ class Gateway:
         self._dismiss(execution)
         name = (statement.format or request.default_format) if body or statement.has_result else None
         headers = reply_headers(request, self._engine.timezone, counts, name)
-        await _reply(send, 200, headers, body, _packing(request) if body else None)
+        await reply(send, 200, headers, body, _packing(request) if body else None)
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)
@@ -204,7 +199,7 @@ class Gateway:
         held_back = request.flag("wait_end_of_query")
         loop = asyncio.get_running_loop()
         with tempfile.SpooledTemporaryFile(MEMORY_RESULT, dir=str(self._engine.path)) as start:
-            rows, writing = _Pipe.open()
+            rows, writing = Pipe.open()
             done = asyncio.ensure_future(self._in_thread(execution.select, name, writing))
             done.add_done_callback(lambda _: self._dismiss(execution))
             try:
@@ -214,10 +209,10 @@ class Gateway:
                 start.seek(0)
                 headers = reply_headers(request, self._engine.timezone, counts, name)
                 if rows.ended and (body := start.read(CHUNK + 1)) and len(body) <= CHUNK:
-                    await _reply(send, 200, headers, body, _packing(request))
+                    await reply(send, 200, headers, body, _packing(request))
                     return
                 start.seek(0)
-                out = _Outgoing(send, _packing(request))
+                out = Outgoing(send, _packing(request))
                 tag = secrets.token_hex(8)
                 await out.start([*headers, (b"x-clickhouse-exception-tag", tag.encode())])
                 while chunk := start.read(CHUNK):
@@ -227,7 +222,7 @@ class Gateway:
                 try:
                     await done
                 except ClickHouseError as error:
-                    log.info("%s: after the first bytes: %s", request.query_id, error)
+                    log.info("%s: after the first bytes: %.400s", request.query_id, error)
                     await out.write(late_error(error, self._engine.version, tag), last=True)
                     return  # without the end of the body: the connection breaks, so that no client takes it for whole
                 await out.end()
@@ -238,86 +233,7 @@ class Gateway:
                 await loop.run_in_executor(self._control, self._engine.kill, execution.run.mark)
             finally:
                 rows.close()
-                await asyncio.wait([done])
-
-
-class _Pipe:
-    """The reading end of a pipe.
-
-    Not asyncio's own pipe transport: uvloop's closes the descriptor twice, and the second time it may be another's.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self.ended = False
-        self._fd = fd
-
-    @classmethod
-    def open(cls) -> tuple["_Pipe", int]:
-        """A pipe and the descriptor of its writing end, which belongs to the caller."""
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
-        return cls(reading), writing
-
-    async def read(self, size: int) -> bytes:
-        """What is there, at most `size` bytes; b"" at the end."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                data = os.read(self._fd, size)
-            except BlockingIOError:
-                readable = asyncio.Event()
-                loop.add_reader(self._fd, readable.set)
-                try:
-                    await readable.wait()
-                finally:
-                    loop.remove_reader(self._fd)
-            else:
-                self.ended = not data
-                return data
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-class _Outgoing:
-    """A reply's body, packed on its way."""
-
-    def __init__(self, send: Send, packing: str | None) -> None:
-        self._send = send
-        self._packing = packing
-        self._packer = PACKERS[packing]() if packing else None
-
-    async def start(self, headers: Headers) -> None:
-        if self._packing:
-            headers = [*headers, (b"content-encoding", self._packing.encode()), (b"vary", b"accept-encoding")]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def write(self, data: bytes, last: bool = False) -> None:
-        if self._packer is not None:
-            data = (
-                await asyncio.to_thread(self._packer.compress, data)
-                if len(data) > 1 << 16
-                else self._packer.compress(data)
-            )
-            data += self._packer.flush() if last else b""
-        if data:
-            message = {"type": "http.response.body", "body": data, "more_body": True}
-            await asyncio.wait_for(self._send(message), SEND_SECONDS)
-
-    async def end(self) -> None:
-        rest = self._packer.flush() if self._packer is not None else b""
-        await self._send({"type": "http.response.body", "body": rest})
-
-
-async def _reply(send: Send, status: int, headers: Headers, body: bytes, packing: str | None = None) -> None:
-    """A whole reply at once."""
-    if packing:
-        packer = PACKERS[packing]()
-        body = packer.compress(body) + packer.flush()
-        headers = [*headers, (b"content-encoding", packing.encode()), (b"vary", b"accept-encoding")]
-    headers = [*headers, (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+                await asyncio.gather(done, return_exceptions=True)
 
 
 async def _read_body(incoming: Incoming, receive: Receive) -> None:

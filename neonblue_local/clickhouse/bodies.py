@@ -16,6 +16,8 @@ from neonblue_local.clickhouse.errors import ClickHouseError
 # statement (max_query_size) is 256 KiB by default.
 HEAD_BYTES = 1 << 20
 
+LOOP_BYTES = 1 << 16  # more than this is not parsed or packed in the event loop's thread
+
 
 class _Unpacker(Protocol):
     @property

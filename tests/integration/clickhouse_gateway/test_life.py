@@ -53,7 +53,7 @@ def test_sigterm_ends_an_endless_query_and_detaches_the_tables(own_gateway):
             assert thread.is_alive()
     assert own_gateway.stop() == 0
     thread.join()
-    assert ends in (["cut"], ["394"])
+    assert ends in (["cut"], ["500"])
     own_gateway.restart()
     with own_gateway.http() as http:
         assert http.post("/", content="SELECT a FROM t").text == "1\n"
@@ -62,7 +62,7 @@ def test_sigterm_ends_an_endless_query_and_detaches_the_tables(own_gateway):
 def _ask_in_vain(connection: httpx.Client, ends: list[str]) -> None:
     try:
         sql = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
-        ends.append(connection.post("/", content=sql).headers["x-clickhouse-exception-code"])
+        ends.append(str(connection.post("/", content=sql).status_code))
     except httpx.TransportError:
         ends.append("cut")
 
