@@ -23,7 +23,7 @@ create table if not exists applied_files (
     checksum   String,                           -- SHA-256 of what was applied, variables filled in
     applied_at DateTime64(6, 'UTC') default now64(6)
 ) engine = ReplacingMergeTree(applied_at) order by name"""
-# From here to TAP, a changed view means that the stream must stop: rows that pass while a view is away would miss its table.
+# From here to TAP a changed view means that the stream must stop: rows that pass while a view is away miss its table.
 KAFKA_TABLE = "clickhouse/110_raw_events_kafka.sql"
 TAP = "clickhouse/190_landing_from_kafka.sql"
 _ADVISORY_LOCK = "select pg_advisory_lock(hashtext('neonblue schema'))"
@@ -106,7 +106,7 @@ def postgres_schema(settings: Settings) -> Iterator[PostgresSchema]:
 
 @contextmanager
 def clickhouse_schema(settings: Settings, comment: str) -> Iterator[ClickHouseSchema]:
-    """ClickHouse's ledger, database and ledger table created if missing. The lock is PostgreSQL's: ClickHouse has none."""
+    """ClickHouse's ledger, with its database, created if missing. The lock is PostgreSQL's: ClickHouse has none."""
     with psycopg.connect(settings.postgres_url, autocommit=True) as lock:
         lock.execute(_ADVISORY_LOCK)
         with connect(settings, comment, database=None) as server:
@@ -117,7 +117,7 @@ def clickhouse_schema(settings: Settings, comment: str) -> Iterator[ClickHouseSc
 
 
 def pending(files: Sequence[SqlFile], applied: dict[str, str]) -> list[SqlFile]:
-    """The files to apply, in order. Raises ChangedFile for one that was applied with another content and creates tables."""
+    """The files to apply, in order. Raises ChangedFile for one that creates tables and changed since it was applied."""
     todo = []
     for file in files:
         known = applied.get(file.name)
@@ -125,9 +125,10 @@ def pending(files: Sequence[SqlFile], applied: dict[str, str]) -> list[SqlFile]:
             continue
         if known is not None and not file.repeatable:
             raise ChangedFile(
-                f"sql/{file.name} was changed after it was applied (it has checksum {file.checksum[:12]}, the database has "
-                f"{known[:12]}); put the file back and write the change as a new file after it (alter table …), or, if the "
-                f"database already has the new shape, run `python -m neonblue_pipeline.setup --adopt {file.name}`"
+                f"sql/{file.name} was changed after it was applied (its checksum is {file.checksum[:12]}, the one in the "
+                f"database {known[:12]}); put the file back and write the change as a new file after it (alter table …), "
+                f"or, if the database already has the new shape, run "
+                f"`python -m neonblue_pipeline.setup --adopt {file.name}`"
             )
         todo.append(file)
     if any(KAFKA_TABLE <= file.name <= TAP for file in todo):

@@ -1,4 +1,4 @@
-"""`python -m neonblue_pipeline.materialize JOB`: runs a job in this process, recorded in the Dagster instance of DAGSTER_HOME."""
+"""`python -m neonblue_pipeline.materialize JOB`: runs a job in this process, recorded in Dagster like any other run."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""Count and checksum of each closed window in PostgreSQL against ClickHouse, kept in reconciliation_windows. No Dagster."""
+"""Count and checksum of each closed window, PostgreSQL against ClickHouse, into reconciliation_windows. No Dagster."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -73,7 +73,8 @@ def record(postgres: "psycopg.Connection[Any]", windows: list[Window]) -> None:
         cursor.executemany(
             """insert into reconciliation_windows as w (window_start, window_end, aggregate_type, postgres_count,
                    clickhouse_count, postgres_checksum, clickhouse_checksum, checked_at, proven_at)
-               values (%(start)s, %(end)s, %(kind)s, %(pc)s, %(cc)s, %(ps)s, %(cs)s, now(), case when %(equal)s then now() end)
+               values (%(start)s, %(end)s, %(kind)s, %(pc)s, %(cc)s, %(ps)s, %(cs)s, now(),
+                       case when %(equal)s then now() end)
                on conflict (window_start, aggregate_type) do update
                set window_end = excluded.window_end, postgres_count = excluded.postgres_count,
                    clickhouse_count = excluded.clickhouse_count, postgres_checksum = excluded.postgres_checksum,

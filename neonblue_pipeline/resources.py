@@ -11,7 +11,7 @@ from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.settings import Settings, read_settings
 
 
-class Servers(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Servers(dg.ConfigurableResource):
     """The servers named by the NEONBLUE_* variables."""
 
     @property

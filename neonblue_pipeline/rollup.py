@@ -1,4 +1,4 @@
-"""Builds rollups again for the days that changed: from deduplicated rows, into staging, swapped in whole. Knows no Dagster."""
+"""Builds rollups for the days that changed: from deduplicated rows, into staging, swapped in whole. No Dagster."""
 
 import time
 from collections.abc import Iterator
@@ -48,10 +48,10 @@ def lock(settings: Settings) -> Iterator[None]:
 
 
 def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
-    """Rebuilds the dirty days of all rollups and the summary; call it under `lock`. Without dirty days it changes nothing.
+    """Rebuilds the dirty days of all rollups, and the summary; call it under `lock`. Again, it changes nothing.
 
-    A mark is deleted when its block was committed before the build began: only then is it sure that every row it tells of
-    was read. Marks of blocks still on their way make their day be built again next time.
+    A mark is deleted when its block was committed before the build began: only then is it sure that every row it
+    tells of was read. Marks of blocks still on their way make their day be built again next time.
     """
     started = time.monotonic()
     committed = kafka.committed_offsets(settings)
@@ -87,18 +87,12 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
     for table in ("attributed_events", *(f"{name}_staging" for name in BY_DAY)):
         clickhouse.command(f"truncate table {table}")
     # A late import may span years: staging takes any number of days in one insert.
-    many = {"max_partitions_per_insert_block": 0}
+    many: dict[str, Any] = {"max_partitions_per_insert_block": 0}
     window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
     clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window)
     for name in BY_DAY:
         clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), **many)
-        filled = dict(
-            clickhouse.rows(
-                "select toDate(partition), sum(rows) from system.parts "
-                "where database = currentDatabase() and table = {table:String} and active group by partition",
-                {"table": f"{name}_staging"},
-            )
-        )
+        filled = _rows_by_day(clickhouse, f"{name}_staging")
         for day in days:
             # REPLACE from an empty partition would keep nothing and say nothing: a day without rows is dropped.
             swap = f"replace partition '{day}' from {name}_staging" if filled.get(day) else f"drop partition '{day}'"
@@ -108,6 +102,15 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
     for table in ("attributed_events", *(f"{name}_staging" for name in BY_DAY)):
         clickhouse.command(f"truncate table {table}")
     return attributed
+
+
+def _rows_by_day(clickhouse: ClickHouse, table: str) -> dict[date, int]:
+    rows = clickhouse.rows(
+        "select toDate32(partition), sum(rows) from system.parts "
+        "where database = currentDatabase() and table = {table:String} and active group by partition",
+        {"table": table},
+    )
+    return {day: count for day, count in rows}  # noqa: C416
 
 
 def _build_summary(clickhouse: ClickHouse) -> int:
@@ -129,8 +132,8 @@ def _forget_marks(clickhouse: ClickHouse, committed: dict[int, int], seen_until:
     for table in ("dirty_days", "dirty_assignments"):
         if done:
             clickhouse.command(
-                f"alter table {table} delete where topic = {{topic:String}} and marked_at <= {{seen:DateTime64(6, 'UTC')}} "
-                f"and ({done})",
+                f"alter table {table} delete "
+                f"where topic = {{topic:String}} and marked_at <= {{seen:DateTime64(6, 'UTC')}} and ({done})",
                 {"topic": TOPIC, "seen": seen_until},
                 mutations_sync=2,
             )

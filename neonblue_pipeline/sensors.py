@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import dagster as dg
 
@@ -11,6 +12,8 @@ from neonblue_pipeline.settings import CONNECTOR
 
 # The asset on which a hop's observation is shown.
 _ASSET_OF = {"unread_messages": "landing", "rollup_age": "user_rollup"}
+_RUNS = "runs"
+_REPAIR_EVERY_S = 300
 
 
 @dg.sensor(
@@ -33,7 +36,7 @@ def stream_lag(context: dg.SensorEvaluationContext, servers: Servers) -> dg.Sens
             context.log.warning(f"late: {hop}; {hop.cure}")
         else:
             context.log.info(f"well again after {time.time() - late_since.pop(hop.name):.0f} s: {hop}")
-        metadata = {
+        metadata: dict[str, Any] = {
             "hop": hop.name,
             "late": hop.late,
             hop.unit: float(hop.value),
@@ -52,22 +55,30 @@ def stream_lag(context: dg.SensorEvaluationContext, servers: Servers) -> dg.Sens
     name="connector_state", job=jobs.repair, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING
 )
 def connector_state(context: dg.SensorEvaluationContext, servers: Servers) -> dg.SensorResult:
-    """Asks for one repair when the connector or its task has failed or is gone, and tells when it runs again."""
+    """Asks for a repair, at most every five minutes, while the connector or its task has failed.
+
+    A connector that was there once and is gone is a failure; one that never was waits for the job setup.
+    """
     import httpx
 
     with httpx.Client(base_url=servers.settings.connect_url, timeout=10) as connect:
         state = connector.status(connect)
+    known = context.cursor
     if state is None:
-        problem = f"connector '{CONNECTOR}' is not registered"
+        if known is None:
+            return dg.SensorResult(skip_reason=dg.SkipReason("no connector yet: the job setup registers it"))
+        problem = f"connector '{CONNECTOR}' is not registered any more"
     elif failure := connector.task_failure(state):
         problem = f"connector '{CONNECTOR}' is FAILED: {failure}"
     else:
         problem = ""
-    known = context.cursor or ""
-    if problem == known:
-        return dg.SensorResult(cursor=known, skip_reason=dg.SkipReason(problem or "the connector runs"))
-    context.log.info(problem or f"connector '{CONNECTOR}' runs again; it was: {known}")
+    now = problem or _RUNS
+    if known is not None and now != known:
+        context.log.info(f"connector '{CONNECTOR}': {now}; it was: {known}")
     if not problem:
-        return dg.SensorResult(cursor="", skip_reason=dg.SkipReason("the connector runs again"))
-    request = dg.RunRequest(run_key=f"repair-{time.time_ns()}", tags={"neonblue/problem": problem[:200]})
-    return dg.SensorResult(cursor=problem, run_requests=[request])
+        return dg.SensorResult(cursor=now, skip_reason=dg.SkipReason(now))
+    # Dagster starts one run per key.
+    request = dg.RunRequest(
+        run_key=f"repair-{int(time.time() // _REPAIR_EVERY_S)}", tags={"neonblue/problem": problem[:200]}
+    )
+    return dg.SensorResult(cursor=now, run_requests=[request])

@@ -32,11 +32,12 @@ def _compare(files: list[SqlFile], applied: dict[str, str]) -> list[str]:
 def _missing_postgres(settings: Settings) -> list[str]:
     import psycopg
 
+    applied: dict[str, str] = {}
     try:
         with psycopg.connect(settings.postgres_url, connect_timeout=_TIMEOUT_S) as connection:
             applied = dict(connection.execute("select name, checksum from applied_files").fetchall())
     except psycopg.errors.UndefinedTable:
-        applied = {}
+        pass  # nothing was ever applied
     except psycopg.OperationalError as error:
         return [f"PostgreSQL does not answer: {str(error).strip()}"]
     return _compare(list(sql_files("postgres")), applied)

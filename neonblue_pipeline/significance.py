@@ -1,4 +1,4 @@
-"""Effects of all experiments at once: sufficient statistics in, rows of results and quality out. No Dagster, no server."""
+"""Effects of all experiments at once: sufficient statistics in, rows of results and quality out. No I/O."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -34,7 +34,7 @@ QUALITY_COLUMNS = [
 def results(cells: Sequence[Row]) -> list[list[Any]]:
     """A row per cell of sufficient_statistics that has a metric, in RESULT_COLUMNS; undefined figures are None.
 
-    Each variant is compared with the control of its experiment and metric; all comparisons of a kind are one vectorised call.
+    Each variant is compared with its experiment's control; all comparisons of a kind are one vectorised call.
     """
     measured = [cell for cell in cells if cell["metric"]]
     control_of = {(c["experiment_id"], c["metric"]): c for c in measured if c["is_control"]}
@@ -57,7 +57,7 @@ def results(cells: Sequence[Row]) -> list[list[Any]]:
 
 
 def quality(cells: Sequence[Row]) -> list[list[Any]]:
-    """A row per experiment, in QUALITY_COLUMNS: users per variant against the planned split, and what a reader must know."""
+    """A row per experiment, in QUALITY_COLUMNS: users per variant against the planned split, and warnings."""
     experiments = [list(of_one) for _, of_one in groupby(cells, key=lambda cell: cell["experiment_id"])]
     splits = [list({cell["variant_id"]: cell for cell in of_one}.values()) for of_one in experiments]
     if not splits:

@@ -1,4 +1,4 @@
-"""The SQL files on disk: where they are, what is in them, which may be applied again when they change. Knows no database."""
+"""The SQL files on disk: where they are, what is in them, which may be applied again when they change. No database."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ class SqlFile:
 
     @property
     def statements(self) -> list[str]:
-        """The statements without their closing semicolons, in order. A statement ends with a semicolon at a line's end."""
+        """The statements without their semicolons, in order. A statement ends with a semicolon at a line's end."""
         without_header = re.sub(r"\A(--[^\n]*\n)+", "", self.text)
         return [s.strip().rstrip(";") for s in without_header.split(";\n") if s.strip()]
 

@@ -31,7 +31,8 @@ def reconciliation(context: dg.AssetExecutionContext, servers: Servers) -> dg.Ma
             reconcile.record(postgres, windows)
     gaps = [w for w in windows if not w.equal]
     told = [
-        f"{w.aggregate_type} {w.start:%Y-%m-%d %H:%M} to {w.end:%H:%M} UTC: {w.postgres[0]} accepted, {w.clickhouse[0]} in ClickHouse"
+        f"{w.aggregate_type} {w.start:%Y-%m-%d %H:%M} to {w.end:%H:%M} UTC: "
+        f"{w.postgres[0]} accepted, {w.clickhouse[0]} in ClickHouse"
         for w in gaps
     ]
     return dg.MaterializeResult(

@@ -28,7 +28,8 @@ def thinned_cutoffs(context: dg.AssetExecutionContext, servers: Servers) -> dg.M
         before = clickhouse.rows("select count() from experiment_quality_rows")[0][0]
         for table in ("experiment_results_rows", "experiment_quality_rows"):
             clickhouse.command(
-                f"alter table {table} delete where cutoff_at < now() - interval 2 day and (experiment_id, cutoff_at) not in ({kept})",
+                f"alter table {table} delete "
+                f"where cutoff_at < now() - interval 2 day and (experiment_id, cutoff_at) not in ({kept})",
                 mutations_sync=2,
             )
         after = clickhouse.rows("select count() from experiment_quality_rows")[0][0]
@@ -37,7 +38,7 @@ def thinned_cutoffs(context: dg.AssetExecutionContext, servers: Servers) -> dg.M
 
 @dg.asset(group_name="upkeep", kinds={"dagster"})
 def pruned_runs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Deletes finished Dagster runs older than a week with their logs; the last materialisation of each asset stays known."""
+    """Deletes finished Dagster runs older than a week, with their logs."""
     started = time.monotonic()
     finished = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],

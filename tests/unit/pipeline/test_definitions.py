@@ -1,0 +1,69 @@
+"""The code location as Dagster loads it, and the connector's definition: without any server."""
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from neonblue_pipeline import connector
+from neonblue_pipeline.definitions import defs
+from neonblue_pipeline.errors import SettingsMissing
+from neonblue_pipeline.settings import Settings, read_settings
+
+IMPORT_WITHOUT_NETWORK = """
+import socket
+def refuse(*arguments): raise AssertionError(f"a connection was opened: {arguments}")
+socket.socket.connect = refuse
+import neonblue_pipeline.definitions
+"""
+
+
+def test_importing_the_code_location_opens_no_connection_and_needs_no_settings() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_WITHOUT_NETWORK], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_asset_graph_leads_from_the_outbox_to_the_results() -> None:
+    graph = defs.resolve_asset_graph()
+
+    def upstream(name: str) -> set[str]:
+        found = {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
+        return found.union(*(upstream(parent) for parent in found))
+
+    way = {"events", "outbox_events", "publication", "connector", "raw_events_kafka", "landing", "events_processed"}
+    assert way | {"user_rollup", "assignments_mv"} <= upstream("experiment_results")
+
+
+def test_every_schedule_and_sensor_runs_from_the_start() -> None:
+    repository = defs.get_repository_def()
+    assert {s.name: s.default_status for s in repository.schedule_defs} == dict.fromkeys(
+        ("live_rollups", "hourly_reconciliation", "daily_upkeep", "canary"), dg.DefaultScheduleStatus.RUNNING
+    )
+    assert {s.name: s.default_status for s in repository.sensor_defs} == dict.fromkeys(
+        ("stream_lag", "connector_state"), dg.DefaultSensorStatus.RUNNING
+    )
+
+
+def test_no_asset_is_partitioned_by_experiment_or_by_anything() -> None:
+    graph = defs.resolve_asset_graph()
+    assert not [key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def is not None]
+
+
+def test_missing_settings_are_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NEONBLUE_POSTGRES_URL", raising=False)
+    with pytest.raises(SettingsMissing, match=r"NEONBLUE_POSTGRES_URL: field required.*neonblue env"):
+        read_settings()
+
+
+def test_the_connector_takes_passwords_with_any_character_literally() -> None:
+    settings = Settings(
+        postgres_url="postgresql://owner:%22%5C%24%7Bx%7D@db:5433/experiments",
+        clickhouse_url="http://c",
+        kafka_bootstrap="k:1",
+        connect_url="http://c",
+    )
+    wanted = connector.definition(settings)
+    assert wanted["database.password"] == '"\\${x}'
+    assert (wanted["database.hostname"], wanted["database.port"]) == ("db", "5433")
+    assert wanted["transforms.key.type"].endswith("ExtractField$Key")
