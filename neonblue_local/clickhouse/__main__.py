@@ -22,7 +22,10 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT. 0 after a clean stop, 2 for a start that cannot be."""
     options = _options()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    server_log = logging.getLogger("uvicorn.error")
+    server_log.setLevel(logging.ERROR)
+    # A result that fails after its first bytes ends so on purpose, and app.py has logged why.
+    server_log.addFilter(lambda record: "without completing response" not in record.getMessage())
     user, password = (os.environ.pop(f"NEONBLUE_CLICKHOUSE_{name}", "") for name in ("USER", "PASSWORD"))
     if not (user and password):
         log.error("set NEONBLUE_CLICKHOUSE_USER and NEONBLUE_CLICKHOUSE_PASSWORD: nobody could log in without them")

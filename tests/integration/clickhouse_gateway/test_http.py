@@ -58,6 +58,21 @@ def test_a_long_csv_has_one_header(http):
     assert '"n"' not in lines[1:]
 
 
+def test_a_result_that_fails_late_is_never_taken_for_whole(http):
+    sql = "SELECT number, throwIf(number = 3000000, 'too far') FROM numbers(10000000) FORMAT CSV"
+    parts: list[bytes] = []
+    with http.stream("POST", "/", content=sql) as answer:
+        assert answer.status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            parts.extend(answer.iter_bytes())
+    taken = b"".join(parts)
+    tag = answer.headers["x-clickhouse-exception-tag"].encode()
+    assert b"__exception__\r\n" + tag + b"\r\nCode: 395. DB::Exception: too far" in taken
+    assert taken.endswith(tag + b"\r\n__exception__\r\n")
+    held_back = http.post("/", params={"wait_end_of_query": 1}, content=sql)
+    assert (held_back.status_code, held_back.headers["x-clickhouse-exception-code"]) == (500, "395")
+
+
 def test_the_reply_tells_query_id_summary_and_time_zone(http):
     answer = http.post("/", params={"query_id": "mine-1", "wait_end_of_query": 1}, content="SELECT * FROM numbers(10)")
     assert answer.headers["x-clickhouse-query-id"] == "mine-1"
