@@ -13,7 +13,7 @@ from neonblue_local.errors import LocalError
 
 BATCH_SIZE = 1_000
 SENDERS = 2
-GIVE_UP_S = 180
+GIVE_UP_S = 120
 
 
 class DemoError(LocalError):
@@ -37,19 +37,28 @@ class Sender:
 
     def request(self, method: str, path: str, body: object = None, allowed: tuple[int, ...] = ()) -> httpx.Response:
         """The reply; statuses of 400 and above raise DemoError unless they are in `allowed`."""
-        for attempt in Retrying(
+        patience = Retrying(
             retry=retry_if_exception(_is_passing),
             wait=wait_exponential_jitter(initial=0.2, max=3),
             stop=stop_after_delay(GIVE_UP_S),
             before_sleep=self._tell,
             reraise=True,
-        ):
-            with attempt:
-                reply = self._client.request(method, path, json=body)
-                if reply.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-                    reply.raise_for_status()
+        )
+        try:
+            reply = patience(self._try, method, path, body)
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            raise DemoError(
+                f"{method} {path}: the API did not answer for {GIVE_UP_S} s ({error}); `neonblue status` shows what is "
+                "down; after `neonblue up` the demo can be run again and goes on where it was"
+            ) from error
         if reply.is_error and reply.status_code not in allowed:
             raise DemoError(f"{method} {path}: the API answered {reply.status_code}: {reply.text[:500]}")
+        return reply
+
+    def _try(self, method: str, path: str, body: object) -> httpx.Response:
+        reply = self._client.request(method, path, json=body)
+        if reply.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            reply.raise_for_status()
         return reply
 
     def _tell(self, state: RetryCallState) -> None:
