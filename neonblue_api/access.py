@@ -87,21 +87,23 @@ class Tokens:
         return Caller(name, frozenset(scopes))
 
 
-async def _caller(request: Request) -> Caller:
+async def authorize(request: Request, scope: str) -> Caller:
+    """The caller, if its token has the scope. Raises Unauthorized, Forbidden."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("the request has no Authorization: Bearer header")
     tokens: Tokens = request.app.state.tokens
-    return await tokens.caller(token.strip())
+    caller = await tokens.caller(token.strip())
+    if scope not in caller.scopes:
+        raise Forbidden(
+            f"the token {caller.name!r} has {', '.join(sorted(caller.scopes)) or 'no scope'}; this needs {scope}"
+        )
+    return caller
 
 
-def _needs(scope: str) -> Callable[[Caller], Awaitable[Caller]]:
-    async def check(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
-        if scope not in caller.scopes:
-            raise Forbidden(
-                f"the token {caller.name!r} has {', '.join(sorted(caller.scopes)) or 'no scope'}; this needs {scope}"
-            )
-        return caller
+def _needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:
+    async def check(request: Request) -> Caller:
+        return await authorize(request, scope)
 
     return check
 

@@ -130,7 +130,7 @@ class AssignmentReader:
             experiment if experiment is not None else given.experiment,
             given.user_id,
             given.variant_key,
-            None if at is None else self._clock.utc(at, "assigned_at"),
+            None if at is None else self._clock.utc(at, "assigned_at", self._clock.bounds()),
             given.source or "api",
             attributes,
             request_id,

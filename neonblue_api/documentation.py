@@ -118,6 +118,27 @@ def body_of(schemas: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def flag_of(name: str, description: str) -> dict[str, Any]:
+    """`openapi_extra` for a query parameter that the route reads itself."""
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": description,
+                "schema": {"type": "boolean", "default": False},
+            }
+        ]
+    }
+
+
+def key_in_path(name: str) -> dict[str, Any]:
+    """`openapi_extra` for a key in the path that the route reads itself."""
+    schema = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$", "examples": ["cookie_cats"]}
+    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": schema}]}
+
+
 def reply_of(status: int, schema: str) -> dict[int | str, dict[str, Any]]:
     """`responses` of a route that encodes its own reply."""
     return {

@@ -5,7 +5,6 @@ that the good ones are stored and each bad one is told what is wrong with it.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -13,9 +12,9 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from neonblue_api.errors import InvalidInput, MalformedJson
-from neonblue_api.input_rules import ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
+from neonblue_api.input_rules import Bounds, ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
 from neonblue_api.settings import Settings
-from neonblue_api.strict_json import JsonRefused, check_object, read_strictly
+from neonblue_api.strict_json import JsonRefused, check_extent, check_object, holds_no_repeats, read_strictly
 
 EventId = Annotated[
     UUID, Meta(description="Made by the client, so that a repeat is known; made by the server if left out.")
@@ -61,8 +60,10 @@ class _RawBatch(Struct, forbid_unknown_fields=True):
 
 _event = msgspec.json.Decoder(EventIn)
 _batch = msgspec.json.Decoder(_Batch)
+_anything = msgspec.json.Decoder(Any)
 _raw_batch = msgspec.json.Decoder(_RawBatch)
 _NO_PROPERTIES = Raw(b"{}")
+_BRACE = ord("{")
 
 
 @dataclass(slots=True)
@@ -105,13 +106,15 @@ class EventReader:
 
     def batch(self, body: bytes, request_id: str | None) -> Decoded:
         """A body of the form {"events": […]}. Raises MalformedJson or InvalidInput where the batch as such is wrong."""
+        events: list[EventIn] | None
         try:
             events = _batch.decode(body).events
+            whole = _anything.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            events = None
+            events = whole = None
         if events is not None:
             self._check_count(len(events))
-            decoded = self._all_good(events, body, 1, request_id)
+            decoded = self._all_good(events, body, whole, request_id)
             if decoded is not None:
                 return decoded
         try:
@@ -124,14 +127,17 @@ class EventReader:
 
     def lines(self, body: bytes, request_id: str | None) -> Decoded:
         """One event a line; blank lines are passed over and not counted. Raises InvalidInput for too many."""
-        self._check_count(body.count(b"\n") if body.endswith(b"\n") else body.count(b"\n") + 1)
+        count = body.count(b"\n") + (not body.endswith(b"\n"))
+        self._check_count(count)
+        events: list[EventIn] | None
         try:
             events = _event.decode_lines(body)
+            whole = _anything.decode_lines(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            events = None
+            events = whole = None
         # Two objects on one line, or one object over two lines, are read by the decoder all the same.
-        if events is not None and len(events) == body.count(b"\n") + (not body.endswith(b"\n")):
-            decoded = self._all_good(events, body, 0, request_id)
+        if events is not None and len(events) == count:
+            decoded = self._all_good(events, body, whole, request_id)
             if decoded is not None:
                 return decoded
         return self._each([line for line in body.split(b"\n") if line.strip()], request_id)
@@ -157,20 +163,16 @@ class EventReader:
         if body.count(b":") - sum(bytes(item).count(b":") for item in items) != 1:
             raise MalformedJson("the body has the key 'events' twice")
 
-    def _all_good(self, events: list[EventIn], body: bytes, colons: int, request_id: str | None) -> Decoded | None:
-        """The rows if every event is good, else None. Every colon of the body is accounted for, as in check_object."""
-        if b"\\u003" in body or b"\\u0000" in body:
+    def _all_good(self, events: list[EventIn], body: bytes, whole: Any, request_id: str | None) -> Decoded | None:
+        """The rows if every event is good, else None. `whole` is the body decoded once more, to find repeated keys."""
+        if b"\\u0000" in body or not holds_no_repeats(body, whole):
             return None
-        decoded = Decoded(positions=range(len(events)))
         bounds = self._clock.bounds()
         try:
-            for event in events:
-                row, of_row = self._row(event, request_id, bounds)
-                decoded.rows.append(row)
-                colons += of_row
-        except (JsonRefused, FieldError):
+            rows = [self._row(event, request_id, bounds) for event in events]
+        except FieldError:
             return None
-        return decoded if colons == body.count(b":") else None
+        return Decoded(rows=rows, positions=range(len(events)))
 
     def _each(self, items: list[bytes], request_id: str | None) -> Decoded:
         positions: list[int] = []
@@ -182,81 +184,59 @@ class EventReader:
             except JsonRefused as refused:
                 decoded.rejected.append(Rejected(index, MalformedJson.code, f"the event {refused}"))
             except FieldError as broken:
-                decoded.rejected.append(Rejected(index, InvalidInput.code, f"{broken.field}: {broken.message}"))
+                decoded.rejected.append(Rejected(index, InvalidInput.code, str(broken)))
             else:
                 decoded.rows.append(row)
                 positions.append(index)
         return decoded
 
-    def _exactly(self, item: bytes, request_id: str | None, bounds: tuple[datetime, datetime]) -> EventRow:
+    def _exactly(self, item: bytes, request_id: str | None, bounds: Bounds) -> EventRow:
+        """The row of one event, every rule checked. Raises JsonRefused and FieldError."""
         try:
             event = _event.decode(item)
-            row, colons = self._row(event, request_id, bounds)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             read_strictly(item, max_depth=self._max_depth + 1)
             raise field_error(error) from None
-        if colons != item.count(b":") or b"\\u003" in item or b"\\u0000" in item:
+        if not isinstance(event.properties, UnsetType):
+            try:
+                check_object(bytes(event.properties), max_depth=self._max_depth, max_size=self._max_properties)
+            except JsonRefused as refused:
+                raise FieldError("properties", str(refused)) from None
+        row = self._row(event, request_id, bounds)
+        if b"\\u0000" in item or not holds_no_repeats(item, _anything.decode(item)):
             read_strictly(item, max_depth=self._max_depth + 1)
         return row
 
-    def _row(self, event: EventIn, request_id: str | None, bounds: tuple[datetime, datetime]) -> tuple[EventRow, int]:
-        """The row and the number of colons that its JSON text must have."""
-        colons = 2 + event.user_id.count(":") + event.event_type.count(":")
-        event_id = event.id
-        if event_id is UNSET:
-            event_id = uuid4()
-        else:
-            colons += 1
-            if event_id is None:
-                event_id = uuid4()
+    def _row(self, event: EventIn, request_id: str | None, bounds: Bounds) -> EventRow:
+        """The row of an event whose text is strict JSON. Raises FieldError."""
         timestamp = event.timestamp
         if timestamp is UNSET:
             timestamp = None
-        else:
-            colons += 1
-            if timestamp is not None:
-                colons += timestamp.count(":")
-                timestamp = self._clock.utc(timestamp, "timestamp", bounds)
-        experiment = event.experiment
-        if experiment is UNSET:
-            experiment = None
-        else:
-            colons += 1
-        session_id = event.session_id
-        if session_id is UNSET:
-            session_id = None
-        else:
-            colons += 1
-            if session_id is not None:
-                colons += session_id.count(":")
+        elif timestamp is not None:
+            timestamp = self._clock.utc(timestamp, "timestamp", bounds)
         properties = event.properties
         if properties is UNSET:
             properties = _NO_PROPERTIES
         else:
+            raw = bytes(properties)
+            if raw[0] != _BRACE:
+                raise FieldError("properties", "must be an object")
             try:
-                colons += 1 + check_object(
-                    bytes(properties),
-                    max_depth=self._max_depth,
-                    max_size=self._max_properties,
-                )
+                check_extent(raw, max_depth=self._max_depth, max_size=self._max_properties)
             except JsonRefused as refused:
                 raise FieldError("properties", str(refused)) from None
+        # An id, experiment or session that is there is never empty: what is false is UNSET or null.
         return EventRow(
-            event_id,
+            event.id or uuid4(),
             event.user_id,
             event.event_type,
             timestamp,
-            experiment,
+            event.experiment or None,
             properties,
-            session_id,
+            event.session_id or None,
             request_id,
-        ), colons
+        )
 
 
 def encode_rows(rows: list[EventRow]) -> str:
     return _encode(rows).decode()
-
-
-def any_schema() -> dict[str, Any]:
-    """JSON schemas of the event and the batch, for OpenAPI."""
-    return msgspec.json.schema_components([EventIn, _Batch], ref_template="#/components/schemas/{name}")[1]

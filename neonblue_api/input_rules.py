@@ -20,6 +20,8 @@ Timestamp = Annotated[
 ]
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.(\d{1,6})0*)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_FULL_LENGTH = len("2026-01-31T23:59:59.123456Z")
+Bounds = tuple[datetime, datetime]
 
 
 class TimeRule:
@@ -29,29 +31,39 @@ class TimeRule:
         self._future = timedelta(seconds=settings.max_future)
         self._age = timedelta(seconds=settings.max_age)
 
-    def bounds(self) -> tuple[datetime, datetime]:
+    def bounds(self) -> Bounds:
         now = datetime.now(UTC)
         return now - self._age, now + self._future
 
-    def utc(self, text: str, name: str, bounds: tuple[datetime, datetime] | None = None) -> str:
-        """`text` as UTC with Z, the same instant to the microsecond. Raises FieldError."""
-        if _TIMESTAMP.fullmatch(text) is None:
-            raise FieldError(
-                name,
-                f"{text[:60]!r} is not a time like 2026-01-31T23:59:59.123456Z, with a zone and at most microseconds",
-            )
-        head, zone = (text[:-1], "+00:00") if text[-1] in "Zz" else (text[:-6], text[-6:])
+    def utc(self, text: str, name: str, bounds: Bounds) -> str:
+        """`text` as UTC with six digits and Z, the same instant. Raises FieldError."""
         try:
-            moment = datetime.fromisoformat(head[:26] + zone)
+            if len(text) == _FULL_LENGTH and text[4:20:3] == "--T::." and text[26] == "Z":
+                moment = datetime.fromisoformat(text)  # the common form needs nothing more
+            else:
+                moment = _parse(text, name)
         except ValueError as error:
-            raise FieldError(name, f"{text!r} is no time: {error}") from None
-        earliest, latest = bounds or self.bounds()
+            if isinstance(error, FieldError):
+                raise
+            raise FieldError(name, f"{text[:60]!r} is no time: {error}") from None
+        earliest, latest = bounds
         if not earliest <= moment <= latest:
             raise FieldError(
                 name,
                 f"{text!r} is outside the allowed span {earliest:%Y-%m-%dT%H:%M:%SZ} to {latest:%Y-%m-%dT%H:%M:%SZ}",
             )
-        return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+        if len(text) == _FULL_LENGTH and text[26] == "Z":
+            return text
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _parse(text: str, name: str) -> datetime:
+    if _TIMESTAMP.fullmatch(text) is None:
+        raise FieldError(
+            name, f"{text[:60]!r} is not a time like 2026-01-31T23:59:59.123456Z, with a zone and at most microseconds"
+        )
+    head, zone = (text[:-1], "+00:00") if text[-1] in "Zz" else (text[:-6], text[-6:])
+    return datetime.fromisoformat(head[:26] + zone)
 
 
 class FieldError(ValueError):

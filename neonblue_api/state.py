@@ -6,11 +6,7 @@ from fastapi import Depends, Request
 
 from neonblue_api.access import Tokens
 from neonblue_api.analytics import Analytics
-from neonblue_api.assigning import Assigning
-from neonblue_api.assignment_input import AssignmentReader
 from neonblue_api.database import Database
-from neonblue_api.event_input import EventReader
-from neonblue_api.intake import Intake
 from neonblue_api.settings import Settings
 from neonblue_api.user_input import UserReader
 
@@ -35,26 +31,6 @@ def _tokens(request: Request) -> Tokens:
     return tokens
 
 
-def _intake(request: Request) -> Intake:
-    intake: Intake = request.app.state.intake
-    return intake
-
-
-def _assigning(request: Request) -> Assigning:
-    assigning: Assigning = request.app.state.assigning
-    return assigning
-
-
-def _event_reader(request: Request) -> EventReader:
-    reader: EventReader = request.app.state.event_reader
-    return reader
-
-
-def _assignment_reader(request: Request) -> AssignmentReader:
-    reader: AssignmentReader = request.app.state.assignment_reader
-    return reader
-
-
 def _user_reader(request: Request) -> UserReader:
     reader: UserReader = request.app.state.user_reader
     return reader
@@ -69,9 +45,5 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 AnalyticsDep = Annotated[Analytics, Depends(_analytics)]
 TokensDep = Annotated[Tokens, Depends(_tokens)]
-IntakeDep = Annotated[Intake, Depends(_intake)]
-AssigningDep = Annotated[Assigning, Depends(_assigning)]
-EventReaderDep = Annotated[EventReader, Depends(_event_reader)]
-AssignmentReaderDep = Annotated[AssignmentReader, Depends(_assignment_reader)]
 UserReaderDep = Annotated[UserReader, Depends(_user_reader)]
 RequestIdDep = Annotated[str, Depends(_request_id)]

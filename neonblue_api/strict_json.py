@@ -14,7 +14,10 @@ import msgspec
 _LARGEST = sys.float_info.max
 _LONGEST_NUMBER = 400
 _LONG_DOCUMENT = 16_000  # shorter documents cannot hold a number with more digits than PostgreSQL's numeric
+_SHAPE = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY_DIGITS = b"0" * 150
 _decode = msgspec.json.Decoder(Any).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class JsonRefused(ValueError):
@@ -25,38 +28,52 @@ class NotAnObject(JsonRefused):
     pass
 
 
-def check_object(raw: bytes, *, max_depth: int, max_size: int) -> int:
-    """Checks that `raw` is one strict JSON object and returns the number of its colons (members and colons in text).
+def holds_no_repeats(raw: bytes, value: Any) -> bool:
+    """Whether `value`, decoded from `raw` by msgspec, has every member that the text has.
+
+    A member has one colon, a colon in text stays one, and of a member written twice only one is left: the text that
+    `value` is encoded to has as many colons as `raw`, or fewer. False also where an escaped colon leaves it open.
+    """
+    return b"\\u003" not in raw and _encode(value).count(b":") == raw.count(b":")
+
+
+def check_object(raw: bytes, *, max_depth: int, max_size: int) -> None:
+    """Checks that `raw` is one strict JSON object.
 
     Raises JsonRefused. `max_size` bounds the bytes PostgreSQL will write it with, where 1e308 has 309 digits.
     """
     if len(raw) > max_size:
         raise JsonRefused(f"has {len(raw)} bytes; at most {max_size} are allowed")
-    if raw == b"{}":
-        return 0
-    if len(raw) < _LONG_DOCUMENT and b"\\u0000" not in raw and b"\\u003" not in raw:
-        try:
-            value = _decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            value = None  # the exact reader says why
-        if type(value) is dict:
-            audit = _Audit(max_depth)
-            colons = audit.of(value, 1)
-            # Each member has one colon: more colons than members and text account for are members written twice.
-            if not audit.doubtful and colons == raw.count(b":") and len(raw) + audit.growth <= max_size:
-                return colons
-    value = read_strictly(raw, max_depth=max_depth)
-    if type(value) is not dict:
-        raise NotAnObject(f"is {_kind(value)}; it must be an object")
+    try:
+        value = _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        value = None  # the exact reader says why
+    if type(value) is not dict or not holds_no_repeats(raw, value) or b"\\u0000" in raw:
+        value = read_strictly(raw, max_depth=max_depth)
+        if type(value) is not dict:
+            raise NotAnObject(f"is {_kind(value)}; it must be an object")
+    check_extent(raw, max_depth=max_depth, max_size=max_size, value=value)
+
+
+def check_extent(raw: bytes, *, max_depth: int, max_size: int, value: Any = None) -> None:
+    """Checks numbers, depth and size of an object whose text is otherwise known to be strict. Raises JsonRefused."""
+    size = len(raw)
+    if size <= max_size and raw.count(b"{") + raw.count(b"[") <= max_depth:
+        # Only an exponent or very many digits make a number that needs a look. Text like "2e" only costs time.
+        shape = raw.translate(_SHAPE)
+        if b"0e" not in shape and (size < 300 or _MANY_DIGITS not in shape):
+            return
     audit = _Audit(max_depth)
-    audit.of(value, 1)
-    if len(raw) + audit.growth > max_size:
-        raise JsonRefused(f"needs {len(raw) + audit.growth} bytes written out; at most {max_size} are allowed")
-    return raw.count(b":")
+    document: Any = _decode(raw) if value is None else value
+    audit.of(document, 1)
+    if audit.doubtful or size >= _LONG_DOCUMENT:
+        read_strictly(raw, max_depth=max_depth)
+    if size + audit.growth > max_size:
+        raise JsonRefused(f"needs {size + audit.growth} bytes written out; at most {max_size} are allowed")
 
 
 class _Audit:
-    """Counts what a decoded document must have had in its text, and marks what the exact reader has to look at."""
+    """Walks a decoded document: its depth, how much longer its numbers become, whether one needs the exact reader."""
 
     __slots__ = ("doubtful", "growth", "max_depth")
 
@@ -65,33 +82,22 @@ class _Audit:
         self.growth = 0
         self.doubtful = False
 
-    def of(self, value: dict[str, Any] | list[Any], depth: int) -> int:
+    def of(self, value: dict[str, Any] | list[Any], depth: int) -> None:
         if depth > self.max_depth:
             raise JsonRefused(f"is nested deeper than {self.max_depth} levels")
-        colons = 0
-        if type(value) is dict:
-            colons = len(value)
-            for key in value:
-                colons += key.count(":")
-            values: Any = value.values()
-        else:
-            values = value
-        for item in values:
+        items: Any = value.values() if type(value) is dict else value
+        for item in items:
             kind = type(item)
-            if kind is str:
-                colons += item.count(":")
-            elif kind is float:
-                if not 1e-5 < item < 1e16:
-                    if item == 0.0 or not -_LARGEST <= item <= _LARGEST:
-                        self.doubtful = True  # 0 may be what is left of 1e-400
-                    if not -1e16 < item < -1e-5:
-                        self.growth += 330
+            if kind is float:
+                if item == 0.0 or not -_LARGEST <= item <= _LARGEST:
+                    self.doubtful = True  # 0 may be what is left of 1e-400
+                if not 1e-5 < abs(item) < 1e16:
+                    self.growth += 330
             elif kind is int:
                 if not -_LARGEST <= item <= _LARGEST:
                     self.doubtful = True
             elif kind is dict or kind is list:
-                colons += self.of(item, depth + 1)
-        return colons
+                self.of(item, depth + 1)
 
 
 def read_strictly(raw: bytes, *, max_depth: int) -> Any:

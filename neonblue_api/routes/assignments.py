@@ -9,10 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from neonblue_api import changes, experiments
-from neonblue_api.access import IngestDep, ManageDep, ReadDep
-from neonblue_api.assigning import CREATED
+from neonblue_api.access import ManageDep, ReadDep, authorize
+from neonblue_api.assigning import CREATED, Assigning
+from neonblue_api.assignment_input import AssignmentReader
 from neonblue_api.bodies import JSON, media_type, read_body
-from neonblue_api.documentation import body_of, reply_of
+from neonblue_api.direct_route import DirectRoute
+from neonblue_api.documentation import body_of, key_in_path, reply_of
 from neonblue_api.errors import (
     AssignmentConflict,
     AssignmentInUse,
@@ -32,9 +34,11 @@ from neonblue_api.errors import (
 from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
 from neonblue_api.models.fields import Key
 from neonblue_api.replies import json_reply, responses
-from neonblue_api.state import AssigningDep, AssignmentReaderDep, DatabaseDep, RequestIdDep, SettingsDep
+from neonblue_api.settings import Settings
+from neonblue_api.state import DatabaseDep, RequestIdDep
 
 router = APIRouter(prefix="/v1", tags=["assignments"])
+_intake_routes = APIRouter(route_class=DirectRoute)
 _BODY_ERRORS = (MalformedJson, BodyTimeout, BodyTooLarge, UnsupportedMediaType, MalformedCompression, InvalidInput)
 
 _PAGE = text("""
@@ -47,7 +51,7 @@ _PAGE = text("""
     order by a.user_id limit :limit""")
 
 
-@router.post(
+@_intake_routes.post(
     "/experiments/{key}/assignments",
     status_code=201,
     response_class=Response,
@@ -56,47 +60,46 @@ _PAGE = text("""
     | responses(
         *_BODY_ERRORS, ExperimentNotFound, ExperimentNotRunning, UnknownVariant, AssignmentConflict, DatabaseUnavailable
     ),
-    openapi_extra=body_of({JSON: "AssignmentIn"}),
+    openapi_extra=body_of({JSON: "AssignmentIn"}) | key_in_path("key"),
 )
-async def assign(
-    key: Key,
-    request: Request,
-    _: IngestDep,
-    settings: SettingsDep,
-    reader: AssignmentReaderDep,
-    assigning: AssigningDep,
-    request_id: RequestIdDep,
-) -> Response:
+async def assign(request: Request) -> Response:
     """The user's variant: the one held before (200), or a new one (201) by hash and weights.
 
     With `variant_key` an assignment made elsewhere is recorded. `variant_key` of the reply is null, and nothing is
     stored (200), where the user is outside the experiment's coverage.
     """
+    await authorize(request, "ingest")
     media_type(request, (JSON,))
+    state = request.app.state
+    settings: Settings = state.settings
     body = await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
-    assignment = await assigning.one(reader.one(key, body, request_id))
+    reader: AssignmentReader = state.assignment_reader
+    row = reader.one(request.path_params["key"], body, request.state.request_id)
+    assigning: Assigning = state.assigning
+    assignment = await assigning.one(row)
     return json_reply(assignment, 201 if assignment.outcome == CREATED else 200)
 
 
-@router.post(
+@_intake_routes.post(
     "/assignments/batch",
     response_class=Response,
     responses=reply_of(200, "BatchStored") | responses(*_BODY_ERRORS, DatabaseUnavailable),
     openapi_extra=body_of({JSON: "AssignmentBatch"}),
 )
-async def record_assignments(
-    request: Request,
-    _: IngestDep,
-    settings: SettingsDep,
-    reader: AssignmentReaderDep,
-    assigning: AssigningDep,
-    request_id: RequestIdDep,
-) -> Response:
+async def record_assignments(request: Request) -> Response:
     """Record up to 10,000 assignments made elsewhere: the good ones are stored, the bad ones listed with the reason."""
+    await authorize(request, "ingest")
     media_type(request, (JSON,))
+    state = request.app.state
+    settings: Settings = state.settings
     body = await read_body(request, settings.max_batch_body, compressed=True, seconds=settings.body_timeout)
-    rows, positions, rejected = reader.batch(body, request_id)
+    reader: AssignmentReader = state.assignment_reader
+    rows, positions, rejected = reader.batch(body, request.state.request_id)
+    assigning: Assigning = state.assigning
     return json_reply(await assigning.batch(rows, positions, rejected))
+
+
+router.include_router(_intake_routes)
 
 
 @router.get(

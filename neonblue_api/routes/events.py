@@ -10,9 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
-from neonblue_api.access import IngestDep, ReadDep
+from neonblue_api.access import ReadDep, authorize
 from neonblue_api.bodies import JSON, NDJSON, media_type, read_body
-from neonblue_api.documentation import body_of, reply_of
+from neonblue_api.direct_route import DirectRoute, flag
+from neonblue_api.documentation import body_of, flag_of, reply_of
 from neonblue_api.errors import (
     BatchRefused,
     BodyTimeout,
@@ -27,11 +28,15 @@ from neonblue_api.errors import (
     UnknownExperiment,
     UnsupportedMediaType,
 )
+from neonblue_api.event_input import EventReader
+from neonblue_api.intake import Intake
 from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
 from neonblue_api.replies import json_reply, responses
-from neonblue_api.state import DatabaseDep, EventReaderDep, IntakeDep, RequestIdDep, SettingsDep
+from neonblue_api.settings import Settings
+from neonblue_api.state import DatabaseDep
 
-router = APIRouter(prefix="/v1/events", tags=["events"])
+router = APIRouter(tags=["events"])
+_intake_routes = APIRouter(route_class=DirectRoute)
 _BODY_ERRORS = (MalformedJson, BodyTimeout, BodyTooLarge, UnsupportedMediaType, MalformedCompression, InvalidInput)
 
 _PAGE = text("""
@@ -49,53 +54,51 @@ _PAGE = text("""
     order by e.timestamp desc, e.event_id desc limit :limit""")
 
 
-@router.post(
-    "",
+@_intake_routes.post(
+    "/v1/events",
     status_code=202,
     response_class=Response,
     responses=reply_of(202, "EventStored")
     | responses(*_BODY_ERRORS, UnknownExperiment, NotAssigned, EventConflict, DatabaseUnavailable),
     openapi_extra=body_of({JSON: "EventIn"}),
 )
-async def send_event(
-    request: Request,
-    _: IngestDep,
-    settings: SettingsDep,
-    reader: EventReaderDep,
-    intake: IntakeDep,
-    request_id: RequestIdDep,
-) -> Response:
+async def send_event(request: Request) -> Response:
     """Store one event. Sending it again under the same id is safe and told as a duplicate."""
+    await authorize(request, "ingest")
     media_type(request, (JSON,))
+    state = request.app.state
+    settings: Settings = state.settings
     body = await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
-    row = reader.one(body, request_id)
+    reader: EventReader = state.event_reader
+    row = reader.one(body, request.state.request_id)
+    intake: Intake = state.intake
     outcome = await intake.one(row)
-    return json_reply({"id": str(row.id), "outcome": outcome}, 202)
+    return json_reply({"id": row.id, "outcome": outcome}, 202)
 
 
-@router.post(
-    "/batch",
+@_intake_routes.post(
+    "/v1/events/batch",
     status_code=202,
     response_class=Response,
     responses=reply_of(202, "BatchStored") | responses(*_BODY_ERRORS, BatchRefused, DatabaseUnavailable),
-    openapi_extra=body_of({JSON: "EventBatch", NDJSON: "EventIn"}),
+    openapi_extra=body_of({JSON: "EventBatch", NDJSON: "EventIn"})
+    | flag_of("atomic", "Store all events of the batch or none."),
 )
-async def send_events(
-    request: Request,
-    _: IngestDep,
-    settings: SettingsDep,
-    reader: EventReaderDep,
-    intake: IntakeDep,
-    request_id: RequestIdDep,
-    atomic: Annotated[bool, Query(description="Store all events or none.")] = False,
-) -> Response:
+async def send_events(request: Request) -> Response:
     """Store up to 10,000 events: the good ones are stored, the bad ones listed with their position and the reason.
 
     JSON `{"events": […]}`, or one event a line as NDJSON; plain, gzip or zstd.
     """
+    await authorize(request, "ingest")
     kind = media_type(request, (JSON, NDJSON))
+    atomic = flag(request, "atomic")
+    state = request.app.state
+    settings: Settings = state.settings
     body = await read_body(request, settings.max_batch_body, compressed=True, seconds=settings.body_timeout)
-    decoded = reader.batch(body, request_id) if kind == JSON else reader.lines(body, request_id)
+    reader: EventReader = state.event_reader
+    decode = reader.batch if kind == JSON else reader.lines
+    decoded = decode(body, request.state.request_id)
+    intake: Intake = state.intake
     stored = await intake.batch(decoded, atomic=atomic)
     if atomic and stored.rejected:
         first = stored.rejected[0]
@@ -106,8 +109,11 @@ async def send_events(
     return json_reply(stored, 202)
 
 
+router.include_router(_intake_routes)
+
+
 @router.get(
-    "",
+    "/v1/events",
     response_class=Response,
     responses=reply_of(200, "EventPage") | responses(InvalidInput, InvalidCursor, DatabaseUnavailable),
 )
