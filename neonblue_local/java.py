@@ -17,6 +17,8 @@ from neonblue_local.jars import lock
 # With the installation, not with the state: `neonblue reset` and a second stack need no second download.
 SHARE = Path(sys.prefix) / "share" / "neonblue"
 JARS = SHARE / "jars"
+# Of the first stop; about 6 s on an idle machine.
+SECONDS_TO_WRITE_CACHE = 90
 
 
 def executable() -> Path:
@@ -43,8 +45,8 @@ def write_arguments(home: Home, part: str, heap_mb: int, main_class: str, *argum
     options = [
         f"-Xms{heap_mb // 2}m",
         f"-Xmx{heap_mb}m",
-        "-XX:+UseG1GC",
-        "-XX:MaxGCPauseMillis=20",
+        # With heaps this small on a few cores its pauses are short, and a start costs an eighth less than with G1.
+        "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
         # An older Java that a user names does not know the cache.
         "-XX:+IgnoreUnrecognizedVMOptions",
@@ -77,6 +79,10 @@ def _write_logging(home: Home) -> None:
         "logger.config.name=org.apache.kafka.common.config.AbstractConfig\n"
         "logger.config.level=WARN\n"
     )
+
+
+def has_cache(part: str) -> bool:
+    return _cache_file(part).is_file()
 
 
 def keep_cache(home: Home, part: str, *, whole: bool) -> None:

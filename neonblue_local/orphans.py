@@ -39,7 +39,7 @@ def end(found: dict[str, list[psutil.Process]]) -> None:
     order.append([name for name in found if not any(name in names for names in order)])
     for names in order:
         processes = [process for name in names for process in found.get(name, [])]
-        seconds = max((PARTS[name].stop_seconds for name in names if name in PARTS), default=10)
+        seconds = max((PARTS[name].seconds_to_stop() for name in names if name in PARTS), default=10)
         for name in names:
             number = signal.SIGINT if name == "postgres" else signal.SIGTERM
             for process in found.get(name, []):

@@ -49,6 +49,10 @@ class Part(ABC):
         """Called when a process that was just started has answered for the first time."""
         return
 
+    def seconds_to_stop(self) -> int:
+        """After the stop signal it has this long, then it is killed."""
+        return self.stop_seconds
+
     def stopped(self, home: Home, *, cleanly: bool) -> None:
         """Called when the stack was stopped; `cleanly` is false if the process was killed or its end is unknown."""
         return

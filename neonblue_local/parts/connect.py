@@ -75,5 +75,8 @@ class Connect(Part):
         if status != 200:
             raise NotReady(f"GET /connectors: {status} {text[:200]}")
 
+    def seconds_to_stop(self) -> int:
+        return self.stop_seconds + (0 if java.has_cache(self.name) else java.SECONDS_TO_WRITE_CACHE)
+
     def stopped(self, home: Home, *, cleanly: bool) -> None:
         java.keep_cache(home, self.name, whole=cleanly)

@@ -97,5 +97,8 @@ class Kafka(Part):
         except (KafkaError, OSError) as error:
             raise NotReady(f"list of topics: {error!r}") from error
 
+    def seconds_to_stop(self) -> int:
+        return self.stop_seconds + (0 if java.has_cache(self.name) else java.SECONDS_TO_WRITE_CACHE)
+
     def stopped(self, home: Home, *, cleanly: bool) -> None:
         java.keep_cache(home, self.name, whole=cleanly)
