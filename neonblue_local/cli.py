@@ -7,6 +7,8 @@ import typer
 
 from neonblue_local.commands import look, stack
 from neonblue_local.commands.demo import demo
+from neonblue_local.commands.import_ import import_
+from neonblue_local.commands.tokens import tokens
 from neonblue_local.errors import LocalError
 
 commands = typer.Typer(
@@ -36,6 +38,8 @@ for command in (
     stack.reset,
 ):
     commands.command()(command)
+commands.command("import")(import_)
+commands.add_typer(tokens, name="tokens")
 
 
 def app() -> None:

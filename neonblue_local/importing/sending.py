@@ -1,0 +1,111 @@
+"""Records to the API: in batches where it takes batches, again where it was away, and what it said of each."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import msgspec
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+
+from neonblue_local.errors import LocalError
+from neonblue_local.importing.records import Record
+
+GIVE_UP_S = 120
+_AT_ONCE = 8
+_encode = msgspec.json.Encoder().encode
+
+
+class ImportStopped(LocalError):
+    """The API cannot be reached or refuses the whole import."""
+
+
+@dataclass
+class Outcome:
+    """What became of some records; `rejected` holds position, code and message."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+class Sender:
+    """Sends records of one kind. Every request is safe to repeat."""
+
+    def __init__(self, api_url: str, token: str, say: Callable[[str], None]) -> None:
+        self._client = httpx.Client(
+            base_url=api_url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
+        )
+        self._say = say
+
+    def __enter__(self) -> "Sender":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def send(self, kind: str, records: list[Record]) -> Outcome:
+        """Raises ImportStopped."""
+        if kind == "events":
+            return self._batch("/v1/events/batch", b"\n".join(map(_encode, records)), "application/x-ndjson")
+        if kind == "assignments":
+            return self._batch("/v1/assignments/batch", _encode({"assignments": records}), "application/json")
+        return self._one_by_one(f"/v1/{kind}", records)
+
+    def _batch(self, path: str, body: bytes, media: str) -> Outcome:
+        reply = self._post(path, body, media)
+        if reply.status_code not in (200, 202):
+            raise ImportStopped(_told(reply))
+        told = reply.json()
+        rejected = [(item["index"], item["code"], item["message"]) for item in told["rejected"]]
+        return Outcome(told["accepted"], told["duplicates"], rejected)
+
+    def _one_by_one(self, path: str, records: list[Record]) -> Outcome:
+        outcome = Outcome()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            replies = pool.map(lambda record: self._post(path, _encode(record), "application/json"), records)
+            for position, reply in enumerate(replies):
+                if reply.status_code == 201:
+                    outcome.accepted += 1
+                elif reply.status_code == 200:
+                    outcome.duplicates += 1
+                elif reply.status_code in (401, 403, 404):
+                    raise ImportStopped(_told(reply))
+                else:
+                    problem = reply.json()
+                    outcome.rejected.append((position, problem["code"], problem["detail"]))
+        return outcome
+
+    def _post(self, path: str, body: bytes, media: str) -> httpx.Response:
+        tries = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, httpx.TransportError | httpx.HTTPStatusError)),
+            wait=wait_exponential_jitter(initial=0.2, max=3),
+            stop=stop_after_delay(GIVE_UP_S),
+            before_sleep=self._tell,
+            reraise=True,
+        )
+        try:
+            return tries(self._once, path, body, media)
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            raise ImportStopped(
+                f"the API did not take {path} for {GIVE_UP_S} s: {error}; run the same command again to go on from here"
+            ) from error
+
+    def _once(self, path: str, body: bytes, media: str) -> httpx.Response:
+        reply = self._client.post(path, content=body, headers={"Content-Type": media})
+        if reply.status_code == 503:
+            reply.raise_for_status()
+        return reply
+
+    def _tell(self, state: Any) -> None:
+        if state.attempt_number in (3, 10, 30):
+            self._say("the API does not answer; trying again, nothing is lost")
+
+
+def _told(reply: httpx.Response) -> str:
+    try:
+        problem = reply.json()
+        return f"the API answered {reply.status_code}: {problem['detail']}; {problem['way_out']}"
+    except (ValueError, KeyError):
+        return f"the API answered {reply.status_code}: {reply.text[:300]}"
