@@ -12,7 +12,7 @@ from .fieller import FiellerInterval, fieller
 from .funnels import FunnelStep, funnel, observed_long_enough, within_window
 from .group_sequential import Boundaries, boundaries, group_sequential, spent_alpha
 from .joint import JointMoments
-from .means import welch
+from .means import mean_difference, welch
 from .moments import Moments
 from .multiplicity import adjust, interval_alpha
 from .planning import days_left, minimum_detectable_effect, power, power_so_far, sample_size
@@ -70,6 +70,7 @@ __all__ = [
     "interval_alpha",
     "interval_levels",
     "intervals_at",
+    "mean_difference",
     "minimum_detectable_effect",
     "msprt",
     "needs_exact",

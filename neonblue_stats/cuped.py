@@ -56,8 +56,9 @@ def cuped(
             every assigned user is compared. That is unbiased, as history is fixed before exposure.
     Returns: Cuped, fields of shape (k,). theta is 0, and the plain result stands, where the covariate does not vary.
     Agrees with: gbstats RegressionAdjustedStatistic and tea-tasting Mean/RatioOfMeans with covariate (absolute).
-        Relative: the estimate of gbstats; its release 0.8 uses θ²s_xx g² for θ²s_xx and 2gθs_xy g, which is the same
-        at lift 0 and too narrow by θ²s_xx lift² otherwise. tea-tasting divides by the adjusted control mean.
+        Relative: gbstats's development version of August 2026. Its release 0.8 has the same estimate but a variance
+        that is short by θ²s_xx lift²/(n_c ȳ_c²): nothing at lift 0, too narrow for large lifts (seen in simulation).
+        tea-tasting divides by the adjusted control mean and takes logs.
     Source: Deng, Xu, Kohavi and Walker (2013), WSDM, doi:10.1145/2433396.2433413; delta method as in ratio_moments.
     """
     c, t, theta = _reduce(control, treatment, kind)

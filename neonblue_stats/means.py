@@ -30,11 +30,15 @@ def welch(control: Moments, treatment: Moments, alpha: float = 0.05, *, sided: S
     >>> print(welch(Moments(n=400, mean=2.0, var=1.0), Moments(n=400, mean=2.2, var=1.0)).p_value.round(4))
     0.0048
     """
+    estimate, standard_error = mean_difference(control, treatment)
+    return t_effect(estimate, standard_error, welch_df(control, treatment), alpha=alpha, sided=sided)
+
+
+def mean_difference(control: Moments, treatment: Moments) -> tuple[FloatArray, FloatArray]:
+    """Difference of two means and its standard error, shape (k,) each: where sequential and Bayesian methods start."""
     with np.errstate(all="ignore"):
-        v_c, v_t = control.variance_of_mean, treatment.variance_of_mean
-        return t_effect(
-            treatment.mean - control.mean, np.sqrt(v_t + v_c), welch_df(control, treatment), alpha=alpha, sided=sided
-        )
+        variance = treatment.variance_of_mean + control.variance_of_mean
+        return np.asarray(treatment.mean - control.mean), np.sqrt(variance)
 
 
 def welch_df(control: Moments, treatment: Moments) -> FloatArray:
