@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from neonblue_api import assignment_input, event_input, user_input
 from neonblue_api.errors import ApiError, Forbidden, MalformedJson, Unauthorized
-from neonblue_api.replies import PROBLEM, problem_schema, responses
+from neonblue_api.replies import PROBLEM, problem_examples, problem_schema, responses
 
 _TEXT = {"type": "string"}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
@@ -190,6 +190,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas.update(_SCHEMAS)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    document["components"]["examples"] = problem_examples()
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     common = responses(Unauthorized, Forbidden, ApiError)
     for path, operations in document["paths"].items():

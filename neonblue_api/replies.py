@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from neonblue_api.errors import ApiError, InvalidInput, MethodNotAllowed, NotFound
+from neonblue_api.errors import ApiError, InvalidInput, MethodNotAllowed, NotFound, all_errors
 
 logger = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
@@ -113,16 +113,12 @@ def responses(*errors: type[ApiError]) -> dict[int | str, dict[str, Any]]:
             },
         )
         content["description"] += (", " if content["description"] else "") + kind.title
-        content["content"][PROBLEM]["examples"][kind.code] = {
-            "value": {
-                "type": f"urn:neonblue:error:{kind.code}",
-                "title": kind.title,
-                "status": kind.status,
-                "code": kind.code,
-                "detail": kind.title,
-                "rule": kind.rule,
-                "way_out": kind.way_out,
-                "request_id": "4f6c0e0e-6f0b-4f8a-9a53-8a4d8f0c2b11",
-            }
-        }
+        content["content"][PROBLEM]["examples"][kind.code] = {"$ref": f"#/components/examples/{kind.code}"}
     return grouped
+
+
+def problem_examples() -> dict[str, Any]:
+    """An example of each error, by its code."""
+    return {
+        kind.code: {"value": kind(kind.title).problem("4f6c0e0e-6f0b-4f8a-9a53-8a4d8f0c2b11")} for kind in all_errors()
+    }

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from neonblue_api.models.fields import Input, Key, Name, Output, UtcTime, Weight
+from neonblue_api.models.fields import Input, Key, Name, Output, UtcTime, Weight, example
 
 Status = Literal["draft", "running", "stopped", "archived"]
 Role = Literal["target", "secondary", "guardrail"]
@@ -16,6 +16,8 @@ Coverage = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 class VariantIn(Input):
     """A variant; weights are given for all variants of an experiment or for none (an even split)."""
 
+    model_config = example(key="gate_40", name="Gate at level 40", weight=0.5)
+
     key: Key
     name: Name = ""
     weight: Weight | None = None
@@ -23,13 +25,15 @@ class VariantIn(Input):
 
 
 class VariantChange(Input):
+    model_config = example(name="Gate at level 40")
+
     name: Name | None = None
     weight: Weight | None = None
     is_control: bool | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "VariantChange":
-        return _not_empty(self)
+        return not_empty(self)
 
 
 class MetricUse(Input):
@@ -49,6 +53,13 @@ MetricUses = list[Annotated[MetricUse, BeforeValidator(_key_to_use, json_schema_
 class ExperimentIn(Input):
     """A new experiment, a draft. The first variant is the control unless another is marked."""
 
+    model_config = example(
+        key="cookie_cats",
+        name="First gate at level 30 or 40",
+        variants=[{"key": "gate_30", "weight": 0.5, "is_control": True}, {"key": "gate_40", "weight": 0.5}],
+        metrics=["retention_7"],
+    )
+
     key: Key
     name: Name = ""
     description: Description = ""
@@ -57,25 +68,11 @@ class ExperimentIn(Input):
     variants: list[VariantIn] = Field(default_factory=list, max_length=100)
     metrics: MetricUses = Field(default_factory=list, max_length=200)
 
-    model_config = Input.model_config | {
-        "json_schema_extra": {
-            "examples": [
-                {
-                    "key": "cookie_cats",
-                    "name": "First gate at level 30 or 40",
-                    "variants": [
-                        {"key": "gate_30", "weight": 0.5, "is_control": True},
-                        {"key": "gate_40", "weight": 0.5},
-                    ],
-                    "metrics": ["retention_7"],
-                }
-            ]
-        }
-    }
-
 
 class ExperimentChange(Input):
     """What is left out stays. Once begun, only name and description change."""
+
+    model_config = example(description="Does a later gate keep players?")
 
     name: Name | None = None
     description: Description | None = None
@@ -86,15 +83,19 @@ class ExperimentChange(Input):
 
     @model_validator(mode="after")
     def _changes_something(self) -> "ExperimentChange":
-        return _not_empty(self)
+        return not_empty(self)
 
 
 class Start(Input):
+    model_config = example(started_at="2026-01-31T00:00:00Z")
+
     started_at: UtcTime | None = Field(None, description="Start of the run, not in the future; now if left out.")
 
 
 class PhaseIn(Input):
     """Other weights or coverage for users who are not assigned yet; those who are keep their variant."""
+
+    model_config = example(weights={"gate_30": 0.1, "gate_40": 0.9}, reason="gate_40 did no harm")
 
     weights: dict[Key, Weight] | None = Field(None, description="One for every variant; they sum to 1.")
     coverage: Coverage | None = None
@@ -139,7 +140,7 @@ class Experiment(Output):
     metrics: list[MetricOfExperiment]
 
 
-def _not_empty(model: Any) -> Any:
+def not_empty(model: Any) -> Any:
     if not model.model_fields_set:
         raise ValueError("names no field to change")
     nulls = sorted(name for name in model.model_fields_set if getattr(model, name) is None)

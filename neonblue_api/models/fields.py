@@ -39,6 +39,11 @@ UtcTime = Annotated[
 ]
 
 
+def example(**fields: Any) -> ConfigDict:
+    """Configuration of an Input with an example for the documentation."""
+    return ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [fields]})
+
+
 class Input(BaseModel):
     """A body: unknown fields and values of another type are refused, not bent."""
 

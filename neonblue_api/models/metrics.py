@@ -4,16 +4,17 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from neonblue_api.models.experiments import _not_empty
-from neonblue_api.models.fields import Input, Key, Name, Output, UtcTime
+from neonblue_api.models.experiments import not_empty
+from neonblue_api.models.fields import Input, Key, Name, Output, UtcTime, example
 
 Kind = Literal["proportion", "mean"]
 Direction = Literal["increase", "decrease"]
-EventTypeName = str
 
 
 class MetricIn(Input):
     """`proportion`: users with at least one event. `mean`: sum of the property `value` per user; none counts as 0."""
+
+    model_config = example(key="retention_7", kind="proportion", event_type="day_7_return")
 
     key: Key
     name: Name = ""
@@ -31,13 +32,11 @@ class MetricIn(Input):
             raise ValueError(f"value is for metrics of kind mean; this is a {self.kind}")
         return self
 
-    model_config = Input.model_config | {
-        "json_schema_extra": {"examples": [{"key": "retention_7", "kind": "proportion", "event_type": "day_7_return"}]}
-    }
-
 
 class MetricChange(Input):
     """What is left out stays. Once an experiment that uses it has begun, only name and direction change."""
+
+    model_config = example(name="Back after 7 days")
 
     name: Name | None = None
     event_type: str | None = Field(None, min_length=1, max_length=128)
@@ -47,7 +46,7 @@ class MetricChange(Input):
 
     @model_validator(mode="after")
     def _changes_something(self) -> "MetricChange":
-        return _not_empty(self)
+        return not_empty(self)
 
 
 class Metric(Output):

@@ -4,12 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from neonblue_api.models.fields import Input, Output, UtcTime
+from neonblue_api.models.fields import Input, Output, UtcTime, example
 
 Scope = Literal["ingest", "read", "manage"]
 
 
 class TokenIn(Input):
+    model_config = example(name="checkout service", scopes=["ingest"])
+
     name: Annotated[str, Field(min_length=1, max_length=128, examples=["checkout service"])]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=3, examples=[["ingest"]])]
     expires_at: UtcTime | None = None

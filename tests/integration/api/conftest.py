@@ -1,4 +1,4 @@
-"""The API as a process of its own against PostgreSQL and ClickHouse of the shared stack. Keys are new for every test."""
+"""The API as a process of its own against PostgreSQL and ClickHouse of the shared stack. Every test has new keys."""
 
 import os
 import socket
@@ -18,13 +18,19 @@ PROJECT = Path(__file__).parents[3]
 TOKEN = "test-token-with-every-scope"
 
 
-@retry(retry=retry_if_exception_type((httpx.TransportError, AssertionError)), stop=stop_after_delay(30), wait=wait_fixed(0.1))
+@retry(
+    retry=retry_if_exception_type((httpx.TransportError, AssertionError)),
+    stop=stop_after_delay(30),
+    wait=wait_fixed(0.1),
+)
 def _wait_until_it_answers(url: str) -> None:
     assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
 
 
 @contextmanager
-def served_api(postgres_url: str, clickhouse_url: str, **settings: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def served_api(
+    postgres_url: str, clickhouse_url: str, **settings: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The address and the process of an API with these settings; it is ended at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

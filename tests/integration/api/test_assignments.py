@@ -10,7 +10,10 @@ def test_a_user_keeps_the_variant_of_the_first_assignment(client, running, outbo
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json() == first.json() | {"outcome": "existing"}
     (payload,) = outbox(f"{running}-u")
-    assert (payload["variant_key"], payload["assigned_at"]) == (first.json()["variant_key"], first.json()["assigned_at"])
+    assert (payload["variant_key"], payload["assigned_at"]) == (
+        first.json()["variant_key"],
+        first.json()["assigned_at"],
+    )
     assert payload["source"] == "hash"
 
 

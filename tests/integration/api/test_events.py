@@ -109,7 +109,7 @@ def test_an_event_of_an_experiment_carries_variant_and_time_of_its_assignment(cl
 
 
 UNUSUAL = {
-    "astral": "👩‍🚀 𝒳",
+    "astral": "👩‍🚀 😀",
     "right to left": "שלום مرحبا",
     "combining": "e\u0301 \u1100\u1161",
     "quotes": "\"'`\\ \n\r\t\b\f/ \u2028",
@@ -122,7 +122,7 @@ UNUSUAL = {
 
 
 def test_text_arrives_to_the_code_point(client, name, outbox):
-    user = f"{name} 👩‍🚀 שלום \"quoted\" \\ e\u0301\n"
+    user = f'{name} 👩‍🚀 שלום "quoted" \\ e\u0301\n'
     for ascii_only in (True, False):
         event = {"user_id": user, "event_type": "x", "session_id": "s:ü", "properties": UNUSUAL}
         body = json.dumps(event, ensure_ascii=ascii_only).encode()

@@ -14,7 +14,10 @@ def test_an_experiment_is_created_with_its_variants_and_metrics_and_published(cl
     assert (reply.status_code, reply.headers["Location"]) == (201, f"/v1/experiments/{name}")
     created = reply.json()
     assert (created["status"], created["seed"], created["revision"]) == ("draft", name, 1)
-    assert [(v["key"], v["weight"], v["is_control"]) for v in created["variants"]] == [("a", 0.3, False), ("b", 0.7, True)]
+    assert [(v["key"], v["weight"], v["is_control"]) for v in created["variants"]] == [
+        ("a", 0.3, False),
+        ("b", 0.7, True),
+    ]
     (payload,) = outbox(name)
     assert payload["metrics"][0] | {"definition": {}} == {
         "key": metric["key"],
@@ -29,7 +32,9 @@ def test_an_experiment_is_created_with_its_variants_and_metrics_and_published(cl
 
 
 def test_without_weights_the_variants_share_users_evenly(client, name):
-    variants = client.post("/v1/experiments", json={"key": name, "variants": [{"key": k} for k in "abc"]}).json()["variants"]
+    variants = client.post("/v1/experiments", json={"key": name, "variants": [{"key": k} for k in "abc"]}).json()[
+        "variants"
+    ]
     assert sum(variant["weight"] for variant in variants) == pytest.approx(1, abs=1e-12)
     assert client.post(f"/v1/experiments/{name}/start").status_code == 200
 

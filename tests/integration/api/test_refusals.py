@@ -41,12 +41,27 @@ def _post(client, body: bytes, **headers: str):
         ('"user_id": "USER\\u0000", "event_type": "x"', 400, "malformed_json", "u0000"),
         ('"user_id": "USER", "event_type": "x", "properties": {"a": "\\ud800"}', 400, "malformed_json", "surrogate"),
         ('"user_id": "USER", "event_type": "x", "properties": {"a": 1, "a": 2}', 422, "invalid_input", "twice"),
-        ('"user_id": "USER", "event_type": "x", "properties": {"a": [{"b:": 1, "b\\u003a": 2}]}', 422, "invalid_input", ""),
+        (
+            '"user_id": "USER", "event_type": "x", "properties": {"a": [{"b:": 1, "b\\u003a": 2}]}',
+            422,
+            "invalid_input",
+            "",
+        ),
         ('"user_id": "USER", "event_type": "x", "user_id": "USER"', 400, "malformed_json", "twice"),
         ('"user_id": "USER", "event_type": "x", "event\\u005ftype": "x"', 400, "malformed_json", "twice"),
         ('"user_id": "USER", "event_type": "x", "timestamp": "2026-01-01T00:00:00"', 422, "invalid_input", "timestamp"),
-        ('"user_id": "USER", "event_type": "x", "timestamp": "2026-02-30T00:00:00Z"', 422, "invalid_input", "timestamp"),
-        ('"user_id": "USER", "event_type": "x", "timestamp": "2026-02-03T00:00:00.1234567Z"', 422, "invalid_input", "micro"),
+        (
+            '"user_id": "USER", "event_type": "x", "timestamp": "2026-02-30T00:00:00Z"',
+            422,
+            "invalid_input",
+            "timestamp",
+        ),
+        (
+            '"user_id": "USER", "event_type": "x", "timestamp": "2026-02-03T00:00:00.1234567Z"',
+            422,
+            "invalid_input",
+            "micro",
+        ),
         ('"user_id": "USER", "event_type": "x", "timestamp": 1700000000', 422, "invalid_input", "timestamp"),
         ('"user_id": "USER", "event_type": "x",', 400, "malformed_json", ""),
         ('"user_id": "USER", "event_type": "x", "properties": {"a": 01}', 400, "malformed_json", ""),
@@ -70,7 +85,10 @@ def test_a_time_beyond_the_allowed_skew_is_refused(client, name, away):
 
 def test_invalid_utf8_is_refused(client, name):
     assert _post(client, b'{"user_id": "\xff", "event_type": "x"}').status_code == 400
-    assert _post(client, b'{"user_id": "u", "event_type": "x", "properties": {"a": "\xed\xa0\x80"}}').status_code in (400, 422)
+    assert _post(client, b'{"user_id": "u", "event_type": "x", "properties": {"a": "\xed\xa0\x80"}}').status_code in (
+        400,
+        422,
+    )
 
 
 @pytest.mark.parametrize("depth", [33, 5_000, 200_000])
@@ -177,7 +195,19 @@ def test_more_events_than_a_batch_may_have_are_refused(client, name, outbox):
 
 
 def test_a_batch_of_another_shape_is_refused(client):
-    for body in ("[]", "{}", '{"events": {}}', '{"events": [], "more": 1}', '{"events": [], "events": []}', "null", '"a"'):
+    for body in (
+        "[]",
+        "{}",
+        '{"events": {}}',
+        '{"events": [], "more": 1}',
+        '{"events": [], "events": []}',
+        "null",
+        '"a"',
+    ):
         reply = client.post("/v1/events/batch", content=body, headers=JSON)
         assert reply.status_code in (400, 422), body
-    assert client.post("/v1/events/batch", json={"events": []}).json() == {"accepted": 0, "duplicates": 0, "rejected": []}
+    assert client.post("/v1/events/batch", json={"events": []}).json() == {
+        "accepted": 0,
+        "duplicates": 0,
+        "rejected": [],
+    }
