@@ -6,6 +6,7 @@ import sys
 import typer
 
 from neonblue_local.commands import look, stack
+from neonblue_local.commands.analyze import analyze
 from neonblue_local.commands.demo import demo
 from neonblue_local.commands.import_ import import_
 from neonblue_local.commands.tokens import tokens
@@ -31,6 +32,7 @@ for command in (
     demo,
     look.status,
     look.results,
+    analyze,
     look.logs,
     stack.doctor,
     stack.env,

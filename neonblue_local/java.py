@@ -39,14 +39,17 @@ def command(home: Home, part: str) -> list[str]:
     return [str(executable()), f"@{_argument_file(home, part)}"]
 
 
-def write_arguments(home: Home, part: str, heap_mb: int, main_class: str, *arguments: str) -> None:
-    """Heap limit, class-data cache, logging to standard output, class path, main class."""
+def write_arguments(
+    home: Home, part: str, heap_mb: int, main_class: str, *arguments: str, options: tuple[str, ...] = ()
+) -> None:
+    """Heap limit, class-data cache, logging to standard output, class path, main class; `options` are the JVM's."""
     cache = _cache_file(part)
-    options = [
+    words = [
         f"-Xms{heap_mb // 2}m",
         f"-Xmx{heap_mb}m",
         # With heaps this small on a few cores its pauses are short, and a start costs an eighth less than with G1.
         "-XX:+UseSerialGC",
+        *options,
         "-XX:+ExitOnOutOfMemoryError",
         # An older Java that a user names does not know the cache.
         "-XX:+IgnoreUnrecognizedVMOptions",
@@ -60,7 +63,7 @@ def write_arguments(home: Home, part: str, heap_mb: int, main_class: str, *argum
         main_class,
         *arguments,
     ]
-    quoted = ('"' + option.replace("\\", "\\\\").replace('"', '\\"') + '"' for option in options)
+    quoted = ('"' + option.replace("\\", "\\\\").replace('"', '\\"') + '"' for option in words)
     _argument_file(home, part).write_text("\n".join(quoted) + "\n")
     _write_logging(home)
 
@@ -104,6 +107,7 @@ def _cache_draft(home: Home, part: str) -> Path:
 
 def _cache_file(part: str) -> Path:
     """One cache per part, Java and list of jars: a JVM would refuse that of another."""
-    key = hashlib.sha256(lock.LOCK.read_bytes() + os.fsencode(executable().resolve()))
+    # This file holds the options, of which a cache keeps some (the collector, for one).
+    key = hashlib.sha256(lock.LOCK.read_bytes() + Path(__file__).read_bytes() + os.fsencode(executable().resolve()))
     key.update(str(executable().stat().st_mtime_ns).encode())
     return SHARE / "class-data" / f"{part}-{key.hexdigest()[:16]}.aot"

@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -34,12 +35,15 @@ def up(
     """
     home = Home.from_environment()
     parts = select(only.split(",") if only else None)
+    begin = time.monotonic()
     settings = stack.up(home, parts, Progress())
     console = Console()
     for part in parts:
         where = f"http://{part.address(home)}" if part.name in _PAGES else part.address(home)
         console.print(f"{part.name:<18}{where:<32}{part.what}", highlight=False, soft_wrap=True)
-    console.print(f"state and logs in {settings['NEONBLUE_HOME']}; stop with `neonblue down`", soft_wrap=True)
+    seconds = time.monotonic() - begin
+    said = f"up in {seconds:.1f} s; state and logs in {settings['NEONBLUE_HOME']}; stop with `neonblue down`"
+    console.print(said, highlight=False, soft_wrap=True)
 
 
 def down() -> None:
