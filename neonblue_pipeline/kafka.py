@@ -52,8 +52,8 @@ def committed_offsets(settings: Settings) -> dict[int, int]:
     return {p.partition: found.offset for p, found in offsets.items() if p.topic == TOPIC and found.offset >= 0}
 
 
-def lag(settings: Settings) -> dict[int, int]:
-    """Per partition the number of messages that ClickHouse has not committed."""
+def end_offsets(settings: Settings) -> dict[int, tuple[int, int]]:
+    """Per partition the offset of the first message that is kept, and the one after the last."""
     from kafka import KafkaConsumer, TopicPartition
 
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap.split(","), client_id="neonblue_pipeline")
@@ -62,5 +62,10 @@ def lag(settings: Settings) -> dict[int, int]:
         ends, begins = consumer.end_offsets(partitions), consumer.beginning_offsets(partitions)
     finally:
         consumer.close()
-    committed = committed_offsets(settings)
-    return {p.partition: ends[p] - max(committed.get(p.partition, 0), begins[p]) for p in partitions}
+    return {p.partition: (begins[p], ends[p]) for p in partitions}
+
+
+def lag(settings: Settings) -> dict[int, int]:
+    """Per partition the number of messages that ClickHouse has not committed."""
+    ends, committed = end_offsets(settings), committed_offsets(settings)
+    return {p: end - max(committed.get(p, 0), begin) for p, (begin, end) in ends.items()}

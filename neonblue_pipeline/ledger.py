@@ -125,9 +125,9 @@ def pending(files: Sequence[SqlFile], applied: dict[str, str]) -> list[SqlFile]:
             continue
         if known is not None and not file.repeatable:
             raise ChangedFile(
-                f"sql/{file.name} was changed after it was applied (its checksum is {file.checksum[:12]}, the one in the "
-                f"database {known[:12]}); put the file back and write the change as a new file after it (alter table …), "
-                f"or, if the database already has the new shape, run "
+                f"sql/{file.name} was changed after it was applied (its checksum is {file.checksum[:12]}, the one in "
+                f"the database {known[:12]}); put the file back and write the change as a new file after it (alter "
+                f"table …), or, if the database already has the new shape, run "
                 f"`python -m neonblue_pipeline.setup --adopt {file.name}`"
             )
         todo.append(file)

@@ -22,8 +22,8 @@ class SqlFile:
     @property
     def statements(self) -> list[str]:
         """The statements without their semicolons, in order. A statement ends with a semicolon at a line's end."""
-        without_header = re.sub(r"\A(--[^\n]*\n)+", "", self.text)
-        return [s.strip().rstrip(";") for s in without_header.split(";\n") if s.strip()]
+        pieces = re.sub(r"\A(--[^\n]*\n)+", "", self.text).split(";\n")
+        return [piece.strip().rstrip(";") for piece in pieces if re.sub(r"--[^\n]*", "", piece).strip()]
 
     @property
     def repeatable(self) -> bool:

@@ -1,0 +1,150 @@
+"""From the outbox to typed rows: exactness, redelivery, poison, and a stream that never stops for one message."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from kafka import KafkaProducer
+
+from neonblue_pipeline.settings import TOPIC
+from tests.integration.pipeline.conftest import Pipeline, eventually
+
+
+@pytest.fixture
+def producer(pipeline: Pipeline) -> KafkaProducer:
+    made = KafkaProducer(bootstrap_servers=pipeline.settings.kafka_bootstrap, acks="all")
+    yield made
+    made.close()
+
+
+def envelope(payload: object, /, lsn: int = 1, **changes: object) -> bytes:
+    after = {
+        "id": 1, "aggregate_id": "a", "aggregate_type": "event", "event_type": "EVENT_CREATED", "partition_key": "u",
+        "payload": json.dumps(payload), "created_at": "2026-01-02T10:00:00.000000Z",
+    }  # fmt: skip
+    return json.dumps({"op": "c", "source": {"lsn": lsn}, "after": after | changes}).encode()
+
+
+def test_text_and_numbers_arrive_equal_to_the_code_point_and_in_value(pipeline: Pipeline) -> None:
+    user = f'ü "\\ \u2028 日本 🎈 {uuid4()}'
+    properties = '{"page": "/ä\\u0007\\"", "value": 1e308, "score": 9007199254740993, "huge": 1e400, "tiny": 1e-7}'
+    ids = pipeline.send([{"user_id": user, "event_type": "ключ", "timestamp": "2026-01-02T03:04:05.000001Z"}])
+    pipeline.postgres("select 1")
+    event = {"id": str(uuid4()), "user_id": user, "event_type": "ключ", "timestamp": "2026-01-02T03:04:05.123456Z"}
+    text = json.dumps(event)[:-1] + f', "experiment": null, "properties": {properties}}}'
+    assert pipeline.postgres("select * from accept_events(%s)", (f"[{text}]",)) == []
+    pipeline.await_events([*ids, event["id"]])
+    row = pipeline.clickhouse(
+        """select user_id, event_type, toString(timestamp), page, value, score, properties, is_valid, event_hour
+           from events_processed where toString(id) = {id:String}""",
+        id=event["id"],
+    )[0]
+    kept = pipeline.postgres("select properties::text from events where event_id = %s", (event["id"],))[0][0]
+    assert row == (user, "ключ", "2026-01-02 03:04:05.123456", '/ä\u0007"', 1e308, 2.0**53, kept, 0, 3)
+    assert json.loads(row[6])["score"] == 2**53 + 1
+
+
+def test_a_message_delivered_again_is_counted_once_by_any_query(pipeline: Pipeline, producer: KafkaProducer) -> None:
+    user = f"again-{uuid4()}"
+    ids = pipeline.send([{"user_id": user, "event_type": "click", "properties": {"value": 2}}])
+    pipeline.await_events(ids)
+    payload = pipeline.postgres("select payload from outbox_log where aggregate_id = %s", (ids[0],))[0][0]
+    before = pipeline.clickhouse("select count() from landing")[0][0]
+    for lsn in (7, 2**60):
+        producer.send(TOPIC, envelope(payload, lsn=lsn), key=user.encode())
+    producer.flush()
+
+    @eventually
+    def both_landed() -> None:
+        assert pipeline.clickhouse("select count() from landing")[0][0] >= before + 2
+
+    both_landed()
+    query = "select count(), sum(value), uniqExact(id) from events_processed where user_id = {u:String}"
+    assert pipeline.clickhouse(query, u=user) == [(1, 2.0, 1)]
+
+
+POISON = {
+    "not JSON": (b"\xff\x00 garbage {", "message is not JSON"),
+    "a line break": (b'{"op": \n', "message is not JSON"),
+    "another shape": (b'{"hello": "world"}', "envelope tells of no insert"),
+    "an array": (b"[1, 2]", "envelope tells of no insert"),
+    "a truncate": (b'{"op": "t", "source": {"lsn": 5}}', "envelope tells of a truncate"),
+    "no payload": (envelope({}, payload=None), "envelope lacks"),
+    "an unknown type": (envelope({}, aggregate_type="order"), "aggregate_type is unknown"),
+    "payload of another type": (envelope([1]), "event: id is not a UUID"),
+    "payload not JSON": (envelope({}, payload="{"), "event: payload is not JSON"),
+    "a time beyond all calendars": (
+        envelope({"id": str(uuid4()), "user_id": "u", "event_type": "e", "timestamp": "9999-01-01T00:00:00Z"}),
+        "event: timestamp is not a time between 1900 and 2299",
+    ),
+    "an assignment without a user": (
+        envelope({"experiment_id": 1, "variant_id": 1}, aggregate_type="assignment"),
+        "assignment: user_id is missing",
+    ),
+    "an experiment without variants": (
+        envelope({"experiment_id": 1, "key": "k", "revision": 1}, aggregate_type="experiment"),
+        "experiment: variants or metrics is not an array",
+    ),
+    "five megabytes": (envelope({"properties": "x" * (5 << 20)}), "event: id is not a UUID"),
+    "a tombstone": (None, "message is empty"),
+}
+
+
+def test_what_cannot_be_read_is_kept_with_its_reason_and_the_stream_goes_on(pipeline: Pipeline) -> None:
+    made = KafkaProducer(
+        bootstrap_servers=pipeline.settings.kafka_bootstrap,
+        acks="all",
+        max_request_size=16 << 20,
+        buffer_memory=64 << 20,
+    )
+    positions = {name: made.send(TOPIC, value, key=b"poison").get(30) for name, (value, _) in POISON.items()}
+    made.close()
+    ids = pipeline.send([{"user_id": f"after-{uuid4()}", "event_type": "click"}])
+    pipeline.await_events(ids)
+
+    def reason(name: str) -> str:
+        where = {"p": positions[name].partition, "o": positions[name].offset}
+        found = pipeline.clickhouse(
+            "select reason, raw from dead_letters where partition = {p:UInt32} and offset = {o:UInt64}", **where
+        )
+        return found[0][0] if found else "no dead letter"
+
+    @eventually
+    def every_reason_is_told() -> None:
+        told = {name: reason(name) for name in POISON}
+        assert {name: told[name][: len(expected)] for name, (_, expected) in POISON.items()} == {
+            name: expected for name, (_, expected) in POISON.items()
+        }
+
+    every_reason_is_told()
+    # A string column hands bytes beyond UTF-8 over as they are; hex keeps the client from decoding them.
+    where = positions["not JSON"]
+    raw = pipeline.clickhouse(
+        "select hex(raw) from dead_letters where partition = {p:UInt32} and offset = {o:UInt64}",
+        p=where.partition,
+        o=where.offset,
+    )
+    assert bytes.fromhex(raw[0][0]) == POISON["not JSON"][0]
+
+
+def test_a_block_of_events_from_hundreds_of_months_does_not_hold_up_the_stream(pipeline: Pipeline) -> None:
+    user = f"months-{uuid4()}"
+    events = [
+        {"user_id": user, "event_type": "click", "timestamp": f"{2000 + month // 12}-{month % 12 + 1:02}-15T00:00:00Z"}
+        for month in range(300)
+    ]
+    pipeline.await_events(pipeline.send(events))
+
+
+def test_the_key_of_a_message_is_the_user(pipeline: Pipeline) -> None:
+    user = f"clé {uuid4()}"
+    ids = pipeline.send([{"user_id": user, "event_type": "click"}])
+    pipeline.await_events(ids)
+    assert pipeline.clickhouse("select key from landing where aggregate_id = {id:String}", id=ids[0]) == [(user,)]
+
+
+def test_each_outbox_row_lands_with_its_own_lsn(pipeline: Pipeline) -> None:
+    ids = pipeline.send([{"user_id": f"lsn-{uuid4()}", "event_type": "click"} for _ in range(100)])
+    pipeline.await_events(ids)
+    query = "select uniqExact(lsn), uniqExact(outbox_id) from landing where aggregate_id in {ids:Array(String)}"
+    assert pipeline.clickhouse(query, ids=ids) == [(100, 100)]
