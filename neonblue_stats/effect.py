@@ -101,9 +101,10 @@ def t_effect(
         defined = np.isfinite(est) & np.isfinite(se) & (se > 0.0) & (dof > 0.0)
         usable = np.where(defined, se, np.nan)
         t = (est - null) / usable
-        tail = 1.0 - alpha / 2.0 if sided == "two" else 1.0 - alpha
+        tail = alpha / 2.0 if sided == "two" else alpha
         normal = bool(np.all(np.isinf(dof)))
-        quantile = special.ndtri(tail) if normal else t_quantile(dof, tail)
+        # from the lower tail: 1 - alpha would round a small alpha away
+        quantile = -(special.ndtri(tail) if normal else t_quantile(dof, tail))
         argument = -np.abs(t) if sided == "two" else (-t if sided == "greater" else t)
         p = special.ndtr(argument) if normal else _t_cdf(dof, argument)
         if sided == "two":

@@ -44,8 +44,8 @@ def fieller(
     with np.errstate(all="ignore"):
         v_c, v_t = control.variance_of_mean, treatment.variance_of_mean
         df = welch_df(control, treatment)
-        tail = 1.0 - alpha / 2.0 if sided == "two" else 1.0 - alpha
-        q = special.ndtri(tail) if normal else t_quantile(df, tail)
+        tail = alpha / 2.0 if sided == "two" else alpha
+        q = -(special.ndtri(tail) if normal else t_quantile(df, tail))
         m_c, m_t = control.mean, treatment.mean
         ratio = m_t / m_c
         g = q * q * v_c / (m_c * m_c)

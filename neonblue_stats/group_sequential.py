@@ -18,7 +18,7 @@ SPENDINGS: tuple[Spending, ...] = ("obrien_fleming", "pocock")
 
 # Beyond this z a look spends less than 1e-300: no boundary can be told from infinity.
 _Z_MAX = 37.0
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
 class Boundaries(NamedTuple):

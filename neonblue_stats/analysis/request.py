@@ -19,6 +19,7 @@ from .fields import (
     Users,
 )
 
+MOST_LOOKS = 500
 COVARIATE = ("covariate_sum", "covariate_sum_squares", "covariate_product_sum")
 RATIO_COVARIATE = (*COVARIATE, "covariate_denominator_product_sum")
 RATIO_SECOND_COVARIATE = (
@@ -42,6 +43,19 @@ def _all_or_none(model: BaseModel, names: tuple[str, ...]) -> bool:
     if missing:
         raise ValueError(f"{missing[0]}: is missing; CUPED needs {', '.join(names)} together")
     return True
+
+
+def check_looks(looks: list[float]) -> None:
+    """Increasing fractions above 0 and at most 1, not too many; ValueError that names the first that is not."""
+    if not looks:
+        raise ValueError("looks: found an empty list; must hold at least one look")
+    if len(looks) > MOST_LOOKS:
+        raise ValueError(f"looks: found {len(looks)}; must be at most {MOST_LOOKS}")
+    before = 0.0
+    for i, look in enumerate(looks):
+        if not before < look <= 1.0:
+            raise ValueError(f"looks.{i}: found {look}; must be above {before:g} and at most 1")
+        before = look
 
 
 class ProportionArm(_Model):
@@ -126,7 +140,7 @@ class _Comparison(_Request):
     )
     direction: Literal["increase", "decrease"] = Field("increase", description="which change is good")
     test: Literal["auto", "barnard", "boschloo", "fisher"] = Field("auto", description="exact: which test")
-    looks: list[Rate | Literal[1]] | None = Field(
+    looks: list[Float] | None = Field(
         None, description="group_sequential: looks so far as fractions of the final information; the last is now"
     )
     spending: Literal["obrien_fleming", "pocock"] = "obrien_fleming"
@@ -135,8 +149,10 @@ class _Comparison(_Request):
     def _method_has_its_fields(self) -> Self:
         if self.method == "msprt" and self.prior_variance is None:
             raise ValueError("prior_variance: is missing; method 'msprt' needs the variance of its mixture")
-        if self.method == "group_sequential" and not self.looks:
-            raise ValueError("looks: is missing; method 'group_sequential' needs the looks so far")
+        if self.method == "group_sequential":
+            if not self.looks:
+                raise ValueError("looks: is missing; method 'group_sequential' needs the looks so far")
+            check_looks(self.looks)
         if self.method == "confidence_sequence" and self.sided != "two" and self.alpha >= 0.5:
             raise ValueError(f"alpha: found {self.alpha}; a one-sided confidence sequence needs alpha below 0.5")
         return self
@@ -214,6 +230,8 @@ class _Plan(_Request):
     def _plan_is_possible(self) -> Self:
         if self.variants < 2:
             raise ValueError(f"variants: found {self.variants}; must be 2 or more, the control among them")
+        if self.power <= self.alpha:
+            raise ValueError(f"power: found {self.power}; must be above alpha, {self.alpha}")
         if self.metric == "proportion":
             if not 0.0 < self.mean < 1.0:
                 raise ValueError(f"mean: found {self.mean}; a proportion must be above 0 and below 1")
@@ -257,13 +275,7 @@ class SpendingPlan(_Request):
 
     @model_validator(mode="after")
     def _looks_increase(self) -> Self:
-        if not self.looks:
-            raise ValueError("looks: found an empty list; must hold at least one look")
-        before = 0.0
-        for i, look in enumerate(self.looks):
-            if not before < look <= 1.0:
-                raise ValueError(f"looks.{i}: found {look}; must be above {before:g} and at most 1")
-            before = look
+        check_looks(self.looks)
         return self
 
 
