@@ -27,21 +27,19 @@ commands = typer.Typer(
     add_completion=False,
 )
 
-for command in (
-    stack.up,
-    demo,
-    look.status,
-    look.results,
-    analyze,
-    look.logs,
-    stack.doctor,
-    stack.env,
-    stack.down,
-    stack.reset,
-):
-    commands.command()(command)
+# In the order of use.
+commands.command()(stack.up)
+commands.command()(demo)
 commands.command("import")(import_)
+commands.command()(look.status)
+commands.command()(look.results)
+commands.command()(analyze)
 commands.add_typer(tokens, name="tokens")
+commands.command()(look.logs)
+commands.command()(stack.doctor)
+commands.command()(stack.env)
+commands.command()(stack.down)
+commands.command()(stack.reset)
 
 
 def app() -> None:
