@@ -1,61 +1,13 @@
 """The API as a process of its own against PostgreSQL and ClickHouse of the shared stack. Every test has new keys."""
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-PROJECT = Path(__file__).parents[3]
-TOKEN = "test-token-with-every-scope"
-
-
-@retry(
-    retry=retry_if_exception_type((httpx.TransportError, AssertionError)),
-    stop=stop_after_delay(30),
-    wait=wait_fixed(0.1),
-)
-def _wait_until_it_answers(url: str) -> None:
-    assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
-
-
-@contextmanager
-def served_api(
-    postgres_url: str, clickhouse_url: str, **settings: str
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The address and the process of an API with these settings; it is ended at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "NEONBLUE_POSTGRES_URL": postgres_url,
-        "NEONBLUE_CLICKHOUSE_URL": clickhouse_url,
-        "NEONBLUE_API_TOKEN": TOKEN,
-        **settings,
-    }
-    command = [sys.executable, "-m", "uvicorn", "neonblue_api.main:app", "--port", str(port), "--no-access-log"]
-    process = subprocess.Popen(command, env=environment, cwd=PROJECT)
-    try:
-        _wait_until_it_answers(f"http://127.0.0.1:{port}")
-        yield f"http://127.0.0.1:{port}", process
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def apply_schema(postgres_url: str) -> None:
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
-        for path in sorted((PROJECT / "sql" / "postgres").glob("*.sql")):
-            connection.execute(path.read_text())
+from tests.integration.api.fix_api import TOKEN, apply_schema, served_api
 
 
 @pytest.fixture(scope="session")

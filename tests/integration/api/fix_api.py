@@ -1,0 +1,61 @@
+"""An API as a process of its own, and the schema it needs."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+PROJECT = Path(__file__).parents[3]
+TOKEN = "test-token-with-every-scope"
+
+
+class _NotYet(Exception):
+    pass
+
+
+@retry(retry=retry_if_exception_type(_NotYet), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is not None:
+        raise RuntimeError(f"the API ended with {process.returncode}")
+    try:
+        httpx.get(f"{url}/healthz", trust_env=False).raise_for_status()
+    except httpx.HTTPError as error:
+        raise _NotYet(url) from error
+
+
+@contextmanager
+def served_api(
+    postgres_url: str, clickhouse_url: str, **settings: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address and the process of an API with these settings; it is ended at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "NEONBLUE_POSTGRES_URL": postgres_url,
+        "NEONBLUE_CLICKHOUSE_URL": clickhouse_url,
+        "NEONBLUE_API_TOKEN": TOKEN,
+        **settings,
+    }
+    command = [sys.executable, "-m", "uvicorn", "neonblue_api.main:app", "--port", str(port), "--no-access-log"]
+    process = subprocess.Popen(command, env=environment, cwd=PROJECT)
+    try:
+        _wait_until_it_answers(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def apply_schema(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for path in sorted((PROJECT / "sql" / "postgres").glob("*.sql")):
+            connection.execute(path.read_text())

@@ -1,0 +1,100 @@
+"""Many clients at once over real connections: one wins, the others are told, nobody is answered with an error."""
+
+import random
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+WRITERS = 50
+
+
+def _at_once(function, arguments):
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return list(pool.map(function, arguments))
+
+
+def test_of_many_senders_of_one_event_exactly_one_is_told_it_is_new(client, name, outbox):
+    event = {"id": str(uuid4()), "user_id": name, "event_type": "x"}
+    replies = _at_once(lambda _: client.post("/v1/events", json=event).json()["outcome"], range(WRITERS))
+    assert Counter(replies) == {"accepted": 1, "duplicate": WRITERS - 1}
+    assert len(outbox(name)) == 1
+
+
+def test_of_two_events_under_one_id_one_is_stored_and_the_other_told(client, name, outbox):
+    event_id = str(uuid4())
+
+    def send(number: int) -> int:
+        event = {"id": event_id, "user_id": name, "event_type": f"x{number % 2}"}
+        return client.post("/v1/events", json=event).status_code
+
+    assert Counter(_at_once(send, range(WRITERS))) == {202: WRITERS // 2, 409: WRITERS // 2}
+    assert len(outbox(name)) == 1
+
+
+def test_fifty_writers_of_overlapping_batches_store_each_event_once(client, name, outbox):
+    events = [{"id": str(uuid4()), "user_id": name, "event_type": "x"} for _ in range(400)]
+    shuffles = [random.Random(seed).sample(events, 200) for seed in range(WRITERS)]
+    replies = _at_once(lambda batch: client.post("/v1/events/batch", json={"events": batch}), shuffles)
+    assert {reply.status_code for reply in replies} == {202}
+    told = [reply.json() for reply in replies]
+    sent = {event["id"] for batch in shuffles for event in batch}
+    assert sum(body["accepted"] for body in told) == len(sent)
+    assert all(body["accepted"] + body["duplicates"] == 200 and not body["rejected"] for body in told)
+    assert len(outbox(name)) == len(sent)
+
+
+def test_many_assigners_of_one_user_get_one_variant(client, running, outbox):
+    user = f"{running}-u"
+    path = f"/v1/experiments/{running}/assignments"
+    replies = _at_once(lambda _: client.post(path, json={"user_id": user}), range(WRITERS))
+    assert Counter(reply.status_code for reply in replies) == {201: 1, 200: WRITERS - 1}
+    assert len({reply.json()["variant_key"] for reply in replies}) == 1
+    assert len({reply.json()["assigned_at"] for reply in replies}) == 1
+    assert len(outbox(user)) == 1
+
+
+def test_of_recorders_that_disagree_the_first_wins_and_the_others_are_told(client, running, outbox):
+    user = f"{running}-u"
+    path = f"/v1/experiments/{running}/assignments"
+
+    def record(number: int):
+        return client.post(path, json={"user_id": user, "variant_key": "ab"[number % 2]})
+
+    replies = _at_once(record, range(WRITERS))
+    assert Counter(reply.status_code for reply in replies) == {201: 1, 200: WRITERS // 2 - 1, 409: WRITERS // 2}
+    (payload,) = outbox(user)
+    assert {reply.json()["variant_key"] for reply in replies if reply.status_code < 300} == {payload["variant_key"]}
+
+
+def test_of_editors_with_one_version_exactly_one_wins(client, draft):
+    etag = client.get(f"/v1/experiments/{draft}").headers["ETag"]
+
+    def edit(number: int) -> int:
+        body = {"description": f"by {number}"}
+        return client.patch(f"/v1/experiments/{draft}", json=body, headers={"If-Match": etag}).status_code
+
+    assert Counter(_at_once(edit, range(WRITERS))) == {200: 1, 412: WRITERS - 1}
+
+
+def test_of_creators_and_starters_of_one_experiment_one_wins(client, name):
+    body = {"key": name, "variants": [{"key": "a"}, {"key": "b"}]}
+    created = Counter(_at_once(lambda _: client.post("/v1/experiments", json=body).status_code, range(20)))
+    assert created == {201: 1, 409: 19}
+    started = _at_once(lambda _: client.post(f"/v1/experiments/{name}/start").status_code, range(20))
+    assert Counter(started) == {200: 1, 409: 19}
+    assert len(client.get(f"/v1/experiments/{name}/phases").json()) == 1
+
+
+def test_metrics_and_experiments_that_use_them_are_edited_at_once_without_deadlock(client, name):
+    client.post("/v1/metrics", json={"key": name, "kind": "proportion", "event_type": "x"})
+    keys = [f"{name}-{n}" for n in range(3)]
+    for key in keys:
+        client.post("/v1/experiments", json={"key": key, "variants": [{"key": "a"}], "metrics": [name]})
+
+    def edit(number: int) -> int:
+        if number % 2:
+            return client.patch(f"/v1/metrics/{name}", json={"name": f"n{number}"}).status_code
+        path = f"/v1/experiments/{keys[number % 3]}"
+        return client.patch(path, json={"metrics": [name], "name": f"n{number}"}).status_code
+
+    assert set(_at_once(edit, range(40))) == {200}

@@ -1,0 +1,135 @@
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.integration.api.fix_api import TOKEN
+
+
+def _with(client, token: str) -> httpx.Client:
+    return httpx.Client(base_url=client.base_url, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+
+
+def _token(client, name, *scopes, **fields):
+    reply = client.post("/v1/tokens", json={"name": name, "scopes": list(scopes)} | fields)
+    assert reply.status_code == 201, reply.text
+    return reply.json()
+
+
+def test_a_token_opens_what_its_scopes_name_and_nothing_else(client, name):
+    event = {"user_id": name, "event_type": "x"}
+    metric = {"key": name, "kind": "mean", "event_type": "x"}
+    opened = {}
+    for scope in ("ingest", "read", "manage"):
+        with _with(client, _token(client, name, scope)["token"]) as own:
+            opened[scope] = [
+                own.post("/v1/events", json=event).status_code,
+                own.get("/v1/metrics").status_code,
+                own.post("/v1/metrics", json=metric).status_code,
+            ]
+    assert opened == {"ingest": [202, 403, 403], "read": [403, 200, 403], "manage": [403, 403, 201]}
+
+
+def test_without_a_valid_token_nothing_opens(client):
+    for headers in (
+        {},
+        {"Authorization": "Bearer nb_wrong"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": ""},
+    ):
+        reply = httpx.get(f"{client.base_url}/v1/metrics", headers=headers, trust_env=False)
+        assert (reply.status_code, reply.json()["code"]) == (401, "unauthorized")
+        assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+    for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
+        assert httpx.get(f"{client.base_url}{path}", trust_env=False).status_code == 200
+
+
+def test_a_revoked_and_an_expired_token_open_nothing(client, name):
+    made = _token(client, name, "read")
+    with _with(client, made["token"]) as own:
+        assert own.get("/v1/metrics").status_code == 200
+        assert client.delete(f"/v1/tokens/{made['token_id']}").status_code == 204
+        assert own.get("/v1/metrics").status_code == 401
+    with _with(client, _token(client, name, "read", expires_at="2026-01-01T00:00:00Z")["token"]) as own:
+        reply = own.get("/v1/metrics")
+        assert reply.status_code == 401
+        assert "expired" in reply.json()["detail"]
+
+
+def test_a_token_is_shown_once_and_only_its_hash_is_kept(client, name, database):
+    made = _token(client, name, "read", "ingest")
+    listed, cursor = [], None
+    while True:
+        page = client.get("/v1/tokens", params={"cursor": cursor} if cursor else None).json()
+        listed += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    (found,) = [token for token in listed if token["name"] == name]
+    assert "token" not in found
+    assert found["scopes"] == ["ingest", "read"]
+    with _with(client, made["token"]) as own:
+        own.get("/v1/metrics")
+    row = database.execute(
+        "select token_sha256 = sha256(%s::bytea), last_used_at is not null from api_tokens where name = %s",
+        (made["token"].encode(), name),
+    ).fetchone()
+    assert row == (True, True)
+    assert client.delete("/v1/tokens/999999999").status_code == 404
+    assert client.post("/v1/tokens", json={"name": name, "scopes": ["root"]}).status_code == 422
+
+
+def test_changes_are_kept_under_the_name_of_the_token(client, name, database):
+    with _with(client, _token(client, f"{name}-editor", "manage")["token"]) as own:
+        assert own.post("/v1/experiments", json={"key": name}).status_code == 201
+    row = database.execute("select changed_by from changes where object_key = %s", (name,)).fetchone()
+    assert row == (f"{name}-editor",)
+
+
+@pytest.mark.parametrize("suffix", ["", "/a/b", " ü👩‍🚀", "?x=1#y", "%2F"])
+def test_any_user_is_told_about_read_and_changed(client, name, suffix):
+    user = name + suffix
+    path = f"/v1/users/{quote(user, safe='')}"
+    body = {"user_id": user, "attributes": {"n": 9007199254740993, "plan": "a"}}
+    first, again = client.post("/v1/users", json=body), client.post("/v1/users", json=body)
+    assert (first.status_code, again.status_code) == (201, 200)
+    other = client.post("/v1/users", json=body | {"attributes": {}})
+    assert (other.status_code, other.json()["code"]) == (409, "key_taken")
+    read = client.get(path)
+    assert read.json() == first.json()
+    assert read.json()["attributes"] == body["attributes"]
+    change = {"attributes": {"plan": None, "city": "Graz"}}
+    changed = client.patch(path, json=change, headers={"If-Match": read.headers["ETag"]})
+    assert changed.json()["attributes"] == {"n": 9007199254740993, "city": "Graz"}
+    late = client.patch(path, json=change, headers={"If-Match": read.headers["ETag"]})
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+
+
+def test_users_are_listed_page_by_page(client, name):
+    users = [f"{name}-{n}" for n in range(5)]
+    for user in users:
+        client.post("/v1/users", json={"user_id": user})
+    found, cursor = [], None
+    while True:
+        page = client.get("/v1/users", params={"limit": 3} | ({"cursor": cursor} if cursor else {})).json()
+        found += [item["user_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert [user for user in found if user in users] == users
+    assert client.get("/v1/users/nobody-of-this-name").json()["code"] == "user_not_found"
+
+
+def test_a_users_events_are_listed_the_latest_first(client, name, running):
+    client.post(f"/v1/experiments/{running}/assignments", json={"user_id": name})
+    events = [{"user_id": name, "event_type": f"e{n}", "timestamp": f"2026-06-0{n + 1}T00:00:00Z"} for n in range(5)]
+    events[4]["experiment"] = running
+    client.post("/v1/events/batch", json={"events": events})
+    first = client.get("/v1/events", params={"user_id": name, "limit": 3}).json()
+    rest = client.get("/v1/events", params={"user_id": name, "limit": 3, "cursor": first["next_cursor"]}).json()
+    assert [event["event_type"] for event in first["items"] + rest["items"]] == ["e4", "e3", "e2", "e1", "e0"]
+    assert rest["next_cursor"] is None
+    assert first["items"][0]["experiment"] == running
+    one = client.get("/v1/events", params={"user_id": name, "experiment": running}).json()["items"]
+    assert [event["event_type"] for event in one] == ["e4"]
+    assert client.get("/v1/events").status_code == 422
