@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -184,7 +185,9 @@ def beta_binomial(
     return Posterior(*(f.reshape(shape) for f in (estimate, sd, low, high, chance, loss, keep)))
 
 
-def _invert(below, probability: float, relative: bool, shape: tuple[int, ...]) -> FloatArray:  # type: ignore[no-untyped-def]
+def _invert(
+    below: Callable[[FloatArray], FloatArray], probability: float, relative: bool, shape: tuple[int, ...]
+) -> FloatArray:
     """Bisection of an increasing function of the effect: on [-1, 1], or on log(1 + lift) in [-30, 30]."""
     low, high = (np.full(shape, -30.0), np.full(shape, 30.0)) if relative else (np.full(shape, -1.0), np.ones(shape))
     for _ in range(56):

@@ -18,7 +18,8 @@ _SMALLEST_EXPONENT = -400
 def _number(value: Any) -> Exact:
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
         raise ValueError(f"found {_show(value)}; must be a number")
-    exact: Exact = value if isinstance(value, int) else Decimal(value)
+    # a float by its shortest text, as JSON would have carried it
+    exact: Exact = value if isinstance(value, int) else Decimal(repr(value)) if isinstance(value, float) else value
     if isinstance(exact, Decimal) and not exact.is_finite():
         raise ValueError(f"found {value}; must be a finite number")
     if not -_LARGEST <= exact <= _LARGEST:
