@@ -10,6 +10,7 @@ from neonblue_local.commands.analyze import analyze
 from neonblue_local.commands.demo import demo
 from neonblue_local.commands.import_ import import_
 from neonblue_local.commands.tokens import tokens
+from neonblue_local.commands.verify import verify
 from neonblue_local.errors import LocalError
 
 commands = typer.Typer(
@@ -33,6 +34,7 @@ commands.command()(demo)
 commands.command("import")(import_)
 commands.command()(look.status)
 commands.command()(look.results)
+commands.command()(verify)
 commands.command()(analyze)
 commands.add_typer(tokens, name="tokens")
 commands.command()(look.logs)

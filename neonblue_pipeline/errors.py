@@ -7,6 +7,8 @@ PipelineError
 ├── ConnectorError        the connector cannot be registered or does not run
 ├── RollupBusy            another process is building the rollups
 ├── HealthError           a canary did not come out at the other end
+├── ReplayError           what was asked to be sent again cannot be
+├── RecoveryError         a part of the stream cannot be brought back by itself
 └── JobFailed             a Dagster run of a command ended in failure
 """
 
@@ -37,6 +39,14 @@ class RollupBusy(PipelineError):
 
 class HealthError(PipelineError):
     """A canary event did not come out at the other end."""
+
+
+class ReplayError(PipelineError):
+    """What was asked to be sent again cannot be."""
+
+
+class RecoveryError(PipelineError):
+    """A part of the stream cannot be brought back by itself."""
 
 
 class JobFailed(PipelineError):

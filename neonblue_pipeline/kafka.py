@@ -1,13 +1,17 @@
 """The topic and the consumer group: creation, end offsets, committed offsets. Plain kafka-python."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from neonblue_pipeline.settings import CONSUMER_GROUP, TOPIC, Settings
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
+
+_FETCH_S = 10
 
 
 @contextmanager
@@ -69,3 +73,31 @@ def lag(settings: Settings) -> dict[int, int]:
     """Per partition the number of messages that ClickHouse has not committed."""
     ends, committed = end_offsets(settings), committed_offsets(settings)
     return {p: end - max(committed.get(p, 0), begin) for p, (begin, end) in ends.items()}
+
+
+def first_timestamps(settings: Settings) -> dict[int, datetime]:
+    """Per partition the broker's time of the first message that is kept; a partition without messages is left out."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        client_id="neonblue_pipeline",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=1,
+    )
+    found: dict[int, datetime] = {}
+    try:
+        for number, (begin, end) in end_offsets(settings).items():
+            if begin == end:
+                continue
+            partition = TopicPartition(TOPIC, number)
+            consumer.assign([partition])
+            consumer.seek(partition, begin)
+            deadline = time.monotonic() + _FETCH_S
+            while number not in found and time.monotonic() < deadline:
+                for message in consumer.poll(timeout_ms=1000).get(partition, []):
+                    found[number] = datetime.fromtimestamp(message.timestamp / 1000, UTC)
+    finally:
+        consumer.close()
+    return found

@@ -108,7 +108,10 @@ class Databases:
         """Examples of ids that are missing on the right, and of those that are only there; `limit` each at most."""
         bounds = {"start": window.start, "until": window.end, "aggregate_type": window.aggregate_type}
         left, right = (
-            {row["bucket"]: (int(row["count"]), str(row["checksum"])) for row in self._read(side, "window_buckets", **bounds)}
+            {
+                row["bucket"]: (int(row["count"]), str(row["checksum"]))
+                for row in self._read(side, "window_buckets", **bounds)
+            }
             for side in (hop.left, hop.right)
         )
         unlike = sorted(bucket for bucket in left.keys() | right.keys() if left.get(bucket) != right.get(bucket))

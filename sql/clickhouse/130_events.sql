@@ -23,10 +23,10 @@ create table if not exists events_rows (
     browser       LowCardinality(Nullable(String)),
     value         Nullable(Float64)                 codec(ZSTD),
     score         Nullable(Float64)                 codec(ZSTD),
-    lsn           UInt64                            codec(Delta, ZSTD),
+    outbox_id     UInt64                            codec(Delta, ZSTD),
     index by_timestamp  timestamp  type minmax,
     index by_created_at created_at type minmax
 )
-engine = ReplacingMergeTree(lsn)
+engine = ReplacingMergeTree(outbox_id)
 partition by toYYYYMM(created_at)
 order by (user_id, timestamp, id);

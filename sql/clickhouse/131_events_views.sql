@@ -8,7 +8,7 @@
 drop table if exists incoming_events;
 
 create table incoming_events (
-    topic String, partition UInt32, offset UInt64, lsn UInt64, payload String, reason String,
+    topic String, partition UInt32, offset UInt64, outbox_id UInt64, payload String, reason String,
     id UUID, experiment_id Nullable(UInt64), user_id String, variant_id Nullable(UInt64), variant_key Nullable(String),
     event_type String, timestamp DateTime64(6, 'UTC'), assignment_at Nullable(DateTime64(6, 'UTC')), properties String,
     session_id Nullable(String), request_id Nullable(String), created_at DateTime64(6, 'UTC'),
@@ -39,7 +39,7 @@ with
     JSONExtract(readable, 'Tuple(page Nullable(String), device Nullable(String), browser Nullable(String),
         value Nullable(Float64), score Nullable(Float64))') as derived
 select
-    topic, partition, offset, lsn, payload,
+    topic, partition, offset, outbox_id, payload,
     multiIf(
         not isValidJSON(payload), 'payload is not JSON',
         fact.id is null, 'id is not a UUID',
@@ -73,7 +73,7 @@ drop view if exists events_rows_from_incoming;
 
 create materialized view events_rows_from_incoming to events_rows as
 select id, experiment_id, user_id, variant_id, variant_key, event_type, timestamp, assignment_at, properties, session_id, request_id,
-       created_at, page, device, browser, value, score, lsn
+       created_at, page, device, browser, value, score, outbox_id
 from incoming_events
 where reason = '';
 
@@ -86,5 +86,5 @@ select id, experiment_id, user_id, variant_id, variant_key, event_type, timestam
        ifNull(timestamp >= assignment_at, false) as is_valid,          -- at or after the assignment; false where it names none
        toDate32(timestamp) as event_date,
        toHour(timestamp) as event_hour,
-       page, device, browser, value, score, lsn
+       page, device, browser, value, score, outbox_id
 from events_rows final;

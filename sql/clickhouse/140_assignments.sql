@@ -14,8 +14,8 @@ create table if not exists assignments_rows (
     attributes     String                 codec(ZSTD),
     created_at     DateTime64(6, 'UTC')   codec(Delta, ZSTD),
     deleted        Bool,
-    lsn            UInt64                 codec(Delta, ZSTD),
+    outbox_id      UInt64                 codec(Delta, ZSTD),
     index by_created_at created_at type minmax
 )
-engine = ReplacingMergeTree(lsn)
+engine = ReplacingMergeTree(outbox_id)
 order by (user_id, experiment_id);

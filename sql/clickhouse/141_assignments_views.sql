@@ -7,7 +7,7 @@
 drop table if exists incoming_assignments;
 
 create table incoming_assignments (
-    topic String, partition UInt32, offset UInt64, lsn UInt64, payload String, reason String, kafka_timestamp DateTime64(3, 'UTC'),
+    topic String, partition UInt32, offset UInt64, outbox_id UInt64, payload String, reason String, kafka_timestamp DateTime64(3, 'UTC'),
     experiment_id UInt64, experiment_key String, user_id String, variant_id UInt64, variant_key String,
     assigned_at DateTime64(6, 'UTC'), source String, attributes String, created_at DateTime64(6, 'UTC'), deleted Bool
 ) engine = Null;
@@ -17,7 +17,7 @@ drop view if exists incoming_assignments_from_landing;
 drop view if exists assignments_rows_from_incoming;
 
 create materialized view assignments_rows_from_incoming to assignments_rows as
-select experiment_id, experiment_key, user_id, variant_id, variant_key, assigned_at, source, attributes, created_at, deleted, lsn
+select experiment_id, experiment_key, user_id, variant_id, variant_key, assigned_at, source, attributes, created_at, deleted, outbox_id
 from incoming_assignments
 where reason = '';
 
@@ -29,7 +29,7 @@ with
     parseDateTime64BestEffortOrNull(fact.assigned_at, 6, 'UTC') as started_at,
     parseDateTime64BestEffortOrNull(fact.created_at, 6, 'UTC') as accepted_at
 select
-    topic, partition, offset, lsn, payload,
+    topic, partition, offset, outbox_id, payload,
     multiIf(
         not isValidJSON(payload), 'payload is not JSON',
         fact.experiment_id is null or fact.variant_id is null, 'experiment_id or variant_id is missing',
@@ -52,6 +52,6 @@ from landing_rows
 where landing_rows.aggregate_type = 'assignment' and landing_rows.reason = '';
 
 create or replace view assignments_mv as
-select experiment_id, experiment_key, user_id, variant_id, variant_key, assigned_at, source, attributes, created_at, lsn
+select experiment_id, experiment_key, user_id, variant_id, variant_key, assigned_at, source, attributes, created_at, outbox_id
 from assignments_rows final
 where not deleted;

@@ -4,12 +4,6 @@
 -- Time:   started_at, stopped_at bound the run within which events count; UTC
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
-;
-
---         experiment_variants, experiment_metrics: one row per experiment and variant, experiment and metric
--- From:   landing_rows                   To: rollups, significance
--- Time:   started_at, stopped_at bound the run within which events count; UTC
--- Rerun:  the table is created once; its views are applied again when they change
 drop table if exists incoming_experiments;
 
 create table incoming_experiments (

@@ -1,0 +1,46 @@
+"""What commands that work on the pipeline share: its settings from this stack, its errors as ours, times as typed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from neonblue_local import environment
+from neonblue_local.errors import LocalError, NotRunning, SettingsError
+from neonblue_local.home import Home
+
+if TYPE_CHECKING:
+    from neonblue_pipeline.settings import Settings
+
+
+@contextmanager
+def pipeline_settings() -> "Iterator[Settings]":
+    """The pipeline's settings: the environment's, else those of this stack. Errors inside the block become LocalError."""
+    import psycopg
+    from kafka.errors import KafkaError
+
+    from neonblue_pipeline.errors import PipelineError
+    from neonblue_pipeline.settings import read_settings
+
+    home = Home.from_environment()
+    if home.env_file.is_file():
+        for name, value in environment.read(home).items():
+            os.environ.setdefault(name, value)
+    try:
+        yield read_settings()
+    except PipelineError as error:
+        raise LocalError(str(error)) from error
+    except (psycopg.OperationalError, OSError, KafkaError) as error:
+        raise NotRunning(f"a server does not answer: {error}; `neonblue status` tells which") from error
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """A time as typed, in UTC where it names no zone. Raises SettingsError."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{option} {text!r} is no time; write it as 2026-01-31T10:00 (UTC)") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -1,0 +1,185 @@
+"""Sending facts again: a span from PostgreSQL's outbox through the stream, or from landing through the views.
+
+Idempotent: an outbox row keeps its id, an event its own, and every reader collapses what comes twice. Two replays at once
+do no harm. No Dagster.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from neonblue_pipeline import clickhouse as clickhouse_client
+from neonblue_pipeline.arrival import await_arrival
+from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.errors import ReplayError
+from neonblue_pipeline.reconcile import (
+    HOPS,
+    LANDING,
+    OUTBOX,
+    PROCESSED,
+    Databases,
+    Window,
+    closed_until,
+    first_fact,
+)
+from neonblue_pipeline.settings import Settings
+
+TYPES = ("experiment", "assignment", "event")
+SOURCES = ("outbox", "landing")
+# One transaction of PostgreSQL each: Debezium holds a transaction back until its commit.
+_SLICE = timedelta(minutes=1)
+# Columns of landing_rows in the order of its definition; received_at is the clock of the replay.
+_LANDING = (
+    "topic, partition, offset, kafka_timestamp, key, lsn, outbox_id, aggregate_id, aggregate_type, event_type, "
+    "created_at, payload, raw, reason"
+)
+
+
+@dataclass
+class Healed:
+    """What a repair did: windows that were unequal, rows sent again from each source, what is still unequal and why."""
+
+    unequal: list[Window] = field(default_factory=list)
+    resent: int = 0
+    derived: int = 0
+    left: list[Window] = field(default_factory=list)
+    behind: str | None = None
+
+
+def resend(settings: Settings, start: datetime, until: datetime, types: Sequence[str] = TYPES) -> int:
+    """Sends the outbox rows of [start, until) through Debezium and Kafka again; returns how many.
+
+    PostgreSQL copies them itself, a minute of acceptance per transaction. Raises ReplayError where the outbox does not
+    reach back to `start`.
+    """
+    sent = 0
+    with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
+        _demand_outbox(postgres, start, until)
+        # Definitions and assignments first, as they were accepted before the events that need them.
+        for kind in TYPES:
+            if kind not in types:
+                continue
+            for first, last in _slices(postgres, start, until, kind):
+                row = postgres.execute("select resend_outbox(%s, %s, %s)", (kind, first, last)).fetchone()
+                sent += row[0] if row else 0
+    return sent
+
+
+def derive(clickhouse: ClickHouse, start: datetime, until: datetime, types: Sequence[str] = TYPES) -> int:
+    """Passes the landed messages of [start, until) through the views again; returns how many.
+
+    A message is written over itself in landing, so that only what follows from it is new.
+    """
+    bounds: dict[str, Any] = {"start": start, "until": until, "types": list(types)}
+    which = (
+        "created_at >= {start:DateTime64(6, 'UTC')} and created_at < {until:DateTime64(6, 'UTC')} "
+        "and aggregate_type in {types:Array(String)} and reason = ''"
+    )
+    count = clickhouse.rows(f"select count() from landing where {which}", bounds)[0][0]  # noqa: S608
+    clickhouse.command(
+        f"insert into landing_rows ({_LANDING}) select {_LANDING} from landing where {which}",  # noqa: S608
+        bounds,
+        max_partitions_per_insert_block=0,
+    )
+    return count
+
+
+def replay(
+    settings: Settings, start: datetime, until: datetime, source: str = "outbox", types: Sequence[str] = TYPES
+) -> int:
+    """Sends [start, until) again from `source`; returns the number of rows."""
+    if source not in SOURCES or not set(types) <= set(TYPES):
+        raise ReplayError(f"source {source!r}, types {', '.join(types)}: sources are {SOURCES}, types are {TYPES}")
+    if start >= until:
+        raise ReplayError(f"the span from {start} to {until} is empty; its end must be after its start")
+    if source == "outbox":
+        return resend(settings, start, until, types)
+    with clickhouse_client.connect(settings, "neonblue_pipeline replay") as clickhouse:
+        return derive(clickhouse, start, until, types)
+
+
+def heal(
+    settings: Settings,
+    start: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    patience_s: float = 120,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Healed:
+    """Finds what is missing in [start, until) and sends it again until nothing is, or until that does not help.
+
+    Without bounds: everything that was accepted before now. What is only late is waited for, and not sent again.
+    """
+    healed = Healed()
+    minutes = settings.reconciliation_window_minutes
+    with (
+        psycopg.connect(settings.postgres_url, autocommit=True) as postgres,
+        clickhouse_client.connect(settings, "neonblue_pipeline replay") as clickhouse,
+    ):
+        databases = Databases(postgres, clickhouse)
+        closed = closed_until(postgres)
+        until = min(until, closed) if until else closed
+        start = start or first_fact(postgres)
+        if start is None or start >= until:
+            return healed
+        for turn in range(3):
+            unequal = unequal_windows(databases, start, until, minutes)
+            if unequal:
+                # Only what is still unequal when everything has arrived is lost.
+                healed.behind = await_arrival(settings, patience_s)
+                unequal = unequal_windows(databases, start, until, minutes)
+            if turn == 0:
+                healed.unequal = unequal
+            healed.left = unequal
+            if not unequal or healed.behind or turn == 2:
+                return healed
+            tell(f"{len(unequal)} windows have a gap, the first: {unequal[0]}")
+            _send_again(settings, clickhouse, unequal, healed)
+    return healed
+
+
+def unequal_windows(databases: Databases, start: datetime, until: datetime, minutes: int) -> list[Window]:
+    """The windows of every hop whose two sides differ."""
+    return [window for hop in HOPS for window in databases.windows(hop, start, until, minutes) if not window.equal]
+
+
+def _send_again(settings: Settings, clickhouse: ClickHouse, unequal: Sequence[Window], healed: Healed) -> None:
+    """Windows missing in landing come from the outbox; those that landed whole are derived again."""
+    from_outbox = {(w.aggregate_type, w.start, w.end) for w in unequal if w.hop == LANDING.name}
+    from_landing = {(w.aggregate_type, w.start, w.end) for w in unequal if w.hop == PROCESSED.name} - from_outbox
+    # Nothing can be sent again of a fact whose outbox row is missing.
+    hopeless = {(w.aggregate_type, w.start, w.end) for w in unequal if w.hop == OUTBOX.name}
+    for kind, start, end in sorted(from_outbox, key=lambda w: (TYPES.index(w[0]), w[1])):
+        healed.resent += resend(settings, start, end, (kind,))
+    for kind, start, end in sorted(from_landing - hopeless):
+        healed.derived += derive(clickhouse, start, end, (kind,))
+
+
+def _demand_outbox(postgres: "psycopg.Connection[Any]", start: datetime, until: datetime) -> None:
+    """Raises ReplayError if facts of the span are kept whose outbox rows were dropped."""
+    oldest = first_fact(postgres)
+    row = postgres.execute(
+        "select min(created_at) from events where created_at >= %s and created_at < %s", (start, until)
+    ).fetchone()
+    fact = row[0] if row else None
+    if fact is not None and (oldest is None or fact < oldest):
+        raise ReplayError(
+            f"the outbox is kept from {oldest or 'now'} on, events of the span from {fact} on: replay the part before "
+            "from landing (--source landing), the rest from the outbox"
+        )
+
+
+def _slices(
+    postgres: "psycopg.Connection[Any]", start: datetime, until: datetime, kind: str
+) -> Iterator[tuple[datetime, datetime]]:
+    """Parts of [start, until) that hold rows of that type."""
+    rows = postgres.execute(
+        """select distinct date_bin(%(slice)s, created_at, %(start)s) from outbox_log
+           where created_at >= %(start)s and created_at < %(until)s and aggregate_type = %(kind)s order by 1""",
+        {"slice": _SLICE, "start": start, "until": until, "kind": kind},
+    ).fetchall()
+    for (first,) in rows:
+        yield first, min(first + _SLICE, until)
