@@ -15,6 +15,7 @@ from neonblue_local.home import HOST, Home
 from neonblue_local.jars import lock
 from neonblue_local.java import JARS
 from neonblue_local.parts import PARTS, SETUP_NEEDS, STOP_ORDER, NotReady, Part
+from neonblue_local.parts.dagster import make_dagster_home
 from neonblue_local.progress import Progress
 from neonblue_local.supervision import ProcessInfo, Supervisor
 
@@ -26,6 +27,7 @@ def up(home: Home, parts: list[Part], progress: Progress) -> dict[str, str]:
     with home.lock():
         home.check_space()
         settings = environment.create(home)
+        make_dagster_home(home)
         fetch_jars(progress)
         supervisor = Supervisor(home)
         if supervisor.is_running():

@@ -35,14 +35,19 @@ def _workspace(home: Home) -> str:
     return str(home.etc / "workspace.yaml")
 
 
-def _prepare(home: Home) -> None:
-    """Dagster's home with the project's dagster.yaml, and a workspace that names the running code server."""
+def make_dagster_home(home: Home) -> None:
+    """DAGSTER_HOME with the project's dagster.yaml: `dagster dev` needs it, too, beside a stack without Dagster."""
     folder = home.data("dagster")
     folder.mkdir(mode=0o700, exist_ok=True)
     link = folder / "dagster.yaml"
     if not link.is_symlink() or link.readlink() != PROJECT / "dagster.yaml":
         link.unlink(missing_ok=True)
         link.symlink_to(PROJECT / "dagster.yaml")
+
+
+def _prepare(home: Home) -> None:
+    """A workspace that names the running code server."""
+    make_dagster_home(home)
     (home.etc / "workspace.yaml").write_text(
         "load_from:\n"
         "  - grpc_server:\n"
