@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def measure() -> dict[str, Any]:
     rows = []
     for kind in ("welch", "cuped", "ratio", "sequential"):
         result = ours(kind, c, t)
-        mine = best_of(lambda kind=kind: ours(kind, c, t), 15) / COMPARISONS
+        mine = best_of(partial(ours, kind, c, t), 15) / COMPARISONS
         gb, gb_p = gb_time(kind, c, t)
         tea = tea_time(kind, c, t)
         for theirs in (gb_p, *([tea[1]] if tea else [])):
