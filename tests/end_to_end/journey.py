@@ -93,7 +93,7 @@ class Platform:
 
     def journey(self, experiment: str, user: str) -> list[tuple[str, str]]:
         """(event_type, page) of a user's steps in the order of the journey."""
-        journeys = self.get(f"/v1/experiments/{experiment}/journeys?user_id={user}")["journeys"]
+        journeys = self.get(f"/v1/experiments/{experiment}/journeys?user_id={user}")["items"]
         return [(step["event_type"], step["page"]) for journey in journeys for step in journey["steps"]]
 
     def refresh(self) -> None:
