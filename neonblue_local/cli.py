@@ -9,6 +9,7 @@ from neonblue_local.commands import look, stack
 from neonblue_local.commands.analyze import analyze
 from neonblue_local.commands.demo import demo
 from neonblue_local.commands.import_ import import_
+from neonblue_local.commands.replay import recover, replay
 from neonblue_local.commands.tokens import tokens
 from neonblue_local.commands.verify import verify
 from neonblue_local.errors import LocalError
@@ -35,6 +36,8 @@ commands.command("import")(import_)
 commands.command()(look.status)
 commands.command()(look.results)
 commands.command()(verify)
+commands.command()(replay)
+commands.command()(recover)
 commands.command()(analyze)
 commands.add_typer(tokens, name="tokens")
 commands.command()(look.logs)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def pipeline_settings() -> "Iterator[Settings]":
-    """The pipeline's settings: the environment's, else those of this stack. Errors inside the block become LocalError."""
+    """The pipeline's settings: the environment's, else those of this stack. Errors inside become LocalError."""
     import psycopg
+    from clickhouse_connect.driver.exceptions import ClickHouseError
     from kafka.errors import KafkaError
 
     from neonblue_pipeline.errors import PipelineError
@@ -31,6 +32,8 @@ def pipeline_settings() -> "Iterator[Settings]":
         yield read_settings()
     except PipelineError as error:
         raise LocalError(str(error)) from error
+    except ClickHouseError as error:
+        raise LocalError(f"ClickHouse: {error}; if a table is missing, `neonblue recover` makes it again") from error
     except (psycopg.OperationalError, OSError, KafkaError) as error:
         raise NotRunning(f"a server does not answer: {error}; `neonblue status` tells which") from error
 

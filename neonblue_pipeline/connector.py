@@ -28,7 +28,7 @@ def definition(settings: Settings) -> dict[str, str]:
 
 def status(connect: "httpx.Client") -> dict[str, Any] | None:
     """State of connector and tasks as Connect tells it; None if there is no such connector."""
-    answer = _request(connect, "GET", f"/connectors/{CONNECTOR}/status")
+    answer = request(connect, "GET", f"/connectors/{CONNECTOR}/status")
     return None if answer.status_code == 404 else answer.json()
 
 
@@ -61,10 +61,10 @@ def register(settings: Settings) -> dict[str, Any]:
     deadline = started + settings.connector_timeout_s
     failure: str | None = None
     with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
-        current = _request(connect, "GET", f"/connectors/{CONNECTOR}/config")
+        current = request(connect, "GET", f"/connectors/{CONNECTOR}/config")
         changed = current.status_code == 404 or _without_name(current.json()) != wanted
         if changed:
-            _request(connect, "PUT", f"/connectors/{CONNECTOR}/config", json=wanted)
+            request(connect, "PUT", f"/connectors/{CONNECTOR}/config", json=wanted)
         restarts = 0
         while time.monotonic() < deadline:
             state = status(connect)
@@ -78,13 +78,28 @@ def register(settings: Settings) -> dict[str, Any]:
                     return {"changed": changed, "restarts": restarts, "seconds": seconds, "slot": SLOT}
                 if failure and restarts < 3:
                     restarts += 1
-                    _request(connect, "POST", f"/connectors/{CONNECTOR}/restart?includeTasks=true&onlyFailed=true")
+                    request(connect, "POST", f"/connectors/{CONNECTOR}/restart?includeTasks=true&onlyFailed=true")
             time.sleep(_POLL_S)
     raise ConnectorError(
         f"connector '{CONNECTOR}' did not start to read slot '{SLOT}' in {settings.connector_timeout_s:.0f} s: "
         f"{failure or 'its task is not RUNNING or its slot not active'}; Connect's log tells more. "
         "Cure the cause, then materialise the asset `connector` again"
     )
+
+
+def await_stopped(connect: "httpx.Client", seconds: float) -> None:
+    """Returns when the connector is STOPPED and has no tasks left. Raises ConnectorError if that takes longer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        state = status(connect)
+        if state is not None and state["connector"]["state"] == "STOPPED" and not state["tasks"]:
+            return
+        if time.monotonic() > deadline:
+            raise ConnectorError(
+                f"connector '{CONNECTOR}' did not stop in {seconds:.0f} s, Connect tells {state}; "
+                "restart Kafka Connect, then repeat"
+            )
+        time.sleep(_POLL_S)
 
 
 def registered(settings: Settings) -> bool:
@@ -100,7 +115,7 @@ def _without_name(config: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in config.items() if key != "name"}
 
 
-def _request(connect: "httpx.Client", method: str, path: str, **options: Any) -> "httpx.Response":
+def request(connect: "httpx.Client", method: str, path: str, **options: Any) -> "httpx.Response":
     """A request to Connect, repeated while it rebalances (409), restarts (503) or does not answer yet."""
     import httpx
     from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from neonblue_pipeline import jobs, schedules, sensors
-from neonblue_pipeline.assets import health, reconciliation, rollups, schema, significance, stream, upkeep
+from neonblue_pipeline.assets import health, reconciliation, recovery, rollups, schema, significance, stream, upkeep
 from neonblue_pipeline.resources import Servers
 
 defs = dg.Definitions(
@@ -15,6 +15,8 @@ defs = dg.Definitions(
         rollups.rollups,
         significance.significance,
         reconciliation.reconciliation,
+        recovery.recovered_stream,
+        recovery.replayed_span,
         health.end_to_end_health,
         upkeep.day_partitions,
         upkeep.thinned_cutoffs,
@@ -22,7 +24,7 @@ defs = dg.Definitions(
     ],
     jobs=jobs.ALL,
     schedules=schedules.ALL,
-    sensors=[sensors.stream_lag, sensors.connector_state],
+    sensors=[sensors.stream_lag, sensors.connector_state, sensors.broken_stream],
     resources={"servers": Servers()},
     # A step is a few statements to a server: a process for each would cost more than the work.
     executor=dg.in_process_executor,

@@ -35,4 +35,15 @@ repair = dg.define_asset_job(
     description="The connector registered again, its tasks restarted.",
 )
 
-ALL = [setup, live, refresh, hourly, daily, health, repair]
+recover = dg.define_asset_job(
+    "recover",
+    selection=dg.AssetSelection.assets("recovered_stream"),
+    description="Slot, topic and tables made again where they are gone; what was lost with them is sent again.",
+)
+replay = dg.define_asset_job(
+    "replay",
+    selection=dg.AssetSelection.assets("replayed_span"),
+    description="A span of acceptance sent again; its config says which.",
+)
+
+ALL = [setup, live, refresh, hourly, daily, health, repair, recover, replay]

@@ -85,13 +85,17 @@ class ClickHouseSchema:
     def record(self, file: SqlFile) -> None:
         self.clickhouse.insert("applied_files", ["name", "checksum"], [[file.name, file.checksum]])
 
+    def forget(self, names: Sequence[str]) -> None:
+        """Files whose tables or views are gone: the next apply makes them again."""
+        self.clickhouse.insert("applied_files", ["name", "checksum"], [[name, ""] for name in names])
+
     def close_tap(self, chain: Sequence[SqlFile]) -> None:
         """Stops the stream while `chain` is applied; Kafka keeps what comes in the meantime.
 
         The files are forgotten first, so that what breaks off half-way is done again as a whole.
         """
         if chain:
-            self.clickhouse.insert("applied_files", ["name", "checksum"], [[file.name, ""] for file in chain])
+            self.forget([file.name for file in chain])
             self.clickhouse.command("drop view if exists landing_from_kafka")
 
 

@@ -1,12 +1,12 @@
 """Sending facts again: a span from PostgreSQL's outbox through the stream, or from landing through the views.
 
-Idempotent: an outbox row keeps its id, an event its own, and every reader collapses what comes twice. Two replays at once
-do no harm. No Dagster.
+Idempotent: an outbox row keeps its id, an event its own, and every reader collapses what comes twice. Two replays at
+once do no harm. No Dagster.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -25,7 +25,8 @@ from neonblue_pipeline.reconcile import (
     closed_until,
     first_fact,
 )
-from neonblue_pipeline.settings import Settings
+from neonblue_pipeline.recount import rollup_differences
+from neonblue_pipeline.settings import TOPIC, Settings
 
 TYPES = ("experiment", "assignment", "event")
 SOURCES = ("outbox", "landing")
@@ -40,11 +41,13 @@ _LANDING = (
 
 @dataclass
 class Healed:
-    """What a repair did: windows that were unequal, rows sent again from each source, what is still unequal and why."""
+    """What a repair did: windows that were unequal, rows sent again from each source, days of rollups marked to be
+    built again, what is still unequal, and what is still on its way."""
 
     unequal: list[Window] = field(default_factory=list)
     resent: int = 0
     derived: int = 0
+    days: list[date] = field(default_factory=list)
     left: list[Window] = field(default_factory=list)
     behind: str | None = None
 
@@ -135,10 +138,29 @@ def heal(
                 healed.unequal = unequal
             healed.left = unequal
             if not unequal or healed.behind or turn == 2:
-                return healed
+                break
             tell(f"{len(unequal)} windows have a gap, the first: {unequal[0]}")
             _send_again(settings, clickhouse, unequal, healed)
+        differences, _ = rollup_differences(clickhouse, start, until)
+        healed.days = sorted({row["day"] for row in differences})
+        mark_days(clickhouse, healed.days)
     return healed
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601, UTC where it names no zone. Raises ReplayError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ReplayError(f"{text!r} is no time; write it as 2026-01-31T10:00 (UTC)") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def mark_days(clickhouse: ClickHouse, days: Sequence[date]) -> None:
+    """Has the rollups of these days built again by the next run of the job `live`."""
+    # Offset 0 of partition 0 is committed as soon as anything is: the mark goes with the build that reads it.
+    rows = [[day, TOPIC, 0, 0, 0] for day in days]
+    clickhouse.insert("dirty_days", ["day", "topic", "partition", "last_offset", "events"], rows)
 
 
 def unequal_windows(databases: Databases, start: datetime, until: datetime, minutes: int) -> list[Window]:

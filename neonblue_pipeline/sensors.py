@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from neonblue_pipeline import connector, jobs, lag
+from neonblue_pipeline import connector, jobs, lag, recovery
 from neonblue_pipeline.resources import Servers
 from neonblue_pipeline.settings import CONNECTOR
 
@@ -80,5 +80,22 @@ def connector_state(context: dg.SensorEvaluationContext, servers: Servers) -> dg
     # Dagster starts one run per key.
     request = dg.RunRequest(
         run_key=f"repair-{int(time.time() // _REPAIR_EVERY_S)}", tags={"neonblue/problem": problem[:200]}
+    )
+    return dg.SensorResult(cursor=now, run_requests=[request])
+
+
+@dg.sensor(
+    name="broken_stream", job=jobs.recover, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING
+)
+def broken_stream(context: dg.SensorEvaluationContext, servers: Servers) -> dg.SensorResult:
+    """Asks for a recovery, at most every five minutes, while slot, topic or a table is gone or a position was moved."""
+    problems = recovery.problems(servers.settings)
+    now = "; ".join(f"{problem.part}: {problem.found}" for problem in problems)
+    if not problems:
+        return dg.SensorResult(cursor="", skip_reason=dg.SkipReason("slot, topic and tables are there"))
+    if now != context.cursor:
+        context.log.warning(f"the stream is broken: {now}; the job `recover` repairs it")
+    request = dg.RunRequest(
+        run_key=f"recover-{int(time.time() // _REPAIR_EVERY_S)}", tags={"neonblue/problem": now[:200]}
     )
     return dg.SensorResult(cursor=now, run_requests=[request])

@@ -1,0 +1,158 @@
+"""Bringing the stream back: what is broken in its parts (slot, offsets, topic, tables), and the repair of each.
+
+Repairs are safe to repeat. What a repair cannot keep (rows whose write-ahead log is gone, messages of a deleted topic,
+a table's content) is sent again by replay.heal, and the ledger proves it.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from neonblue_pipeline import clickhouse as clickhouse_client
+from neonblue_pipeline import connector, kafka, ledger
+from neonblue_pipeline.errors import RecoveryError
+from neonblue_pipeline.replay import Healed, heal
+from neonblue_pipeline.settings import CONNECTOR, DATABASE, SLOT, TOPIC, Settings
+from neonblue_pipeline.sqlfiles import SqlFile, sql_files
+
+if TYPE_CHECKING:
+    import httpx
+
+_CREATES = re.compile(
+    r"^create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(?:table|view)\s+(?:if\s+not\s+exists\s+)?(\w+)",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One broken part: its name, and what was found in a sentence."""
+
+    part: str
+    found: str
+
+
+def problems(settings: Settings) -> list[Problem]:
+    """What is broken now in the parts of the stream. Reads, never writes.
+
+    Raises what the client of a server that is down raises.
+    """
+    import httpx
+
+    found = []
+    with httpx.Client(base_url=settings.connect_url, timeout=10) as connect:
+        # A stack that was never set up has nothing that could be broken.
+        if connector.status(connect) is not None and (reason := _slot_problem(settings, connect)):
+            found.append(Problem("slot", reason))
+    if not kafka.end_offsets(settings):
+        found.append(Problem("topic", f"topic {TOPIC} does not exist"))
+    if missing := missing_objects(settings):
+        found.append(Problem("clickhouse", f"{DATABASE} lacks {', '.join(sorted(missing))}"))
+    return found
+
+
+def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Healed:
+    """Repairs every part of the stream, then sends again what is missing anywhere. Safe to repeat."""
+    if kafka.ensure_topic(settings):
+        tell(f"topic {TOPIC} was missing: made again")
+    if missing := restore_objects(settings):
+        tell(f"ClickHouse lacked {', '.join(sorted(missing))}: made again")
+    if reason := mend_slot(settings):
+        tell(f"{reason}: a new slot was made")
+    connector.register(settings)
+    return heal(settings, tell=tell)
+
+
+def mend_slot(settings: Settings) -> str | None:
+    """Gives a connector whose position cannot be served any more a new slot; returns what was wrong, or None.
+
+    The new slot begins at its creation: call replay.heal afterwards for what lies between.
+    """
+    import httpx
+
+    with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
+        if connector.status(connect) is None:
+            return None
+        reason = _slot_problem(settings, connect)
+        if reason is None:
+            return None
+        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
+        connector.await_stopped(connect, settings.connector_timeout_s)
+        _drop_slot(settings)
+        connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
+        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
+        return reason
+
+
+def expected_objects(files: tuple[SqlFile, ...]) -> dict[str, str]:
+    """Name of each table and view of ClickHouse → the file that makes it."""
+    return {name: file.name for file in files for name in _CREATES.findall(file.text)}
+
+
+def missing_objects(settings: Settings) -> dict[str, str]:
+    """Tables and views that were made once and are gone → their files; empty before the first setup."""
+    with clickhouse_client.connect(settings, "neonblue_pipeline recovery", database=None) as server:
+        bounds = {"database": DATABASE}
+        there = {
+            row[0] for row in server.rows("select name from system.tables where database = {database:String}", bounds)
+        }
+    expected = expected_objects(sql_files("clickhouse"))
+    return {name: file for name, file in expected.items() if name not in there}
+
+
+def restore_objects(settings: Settings) -> dict[str, str]:
+    """Makes missing tables and views again, with the tap closed meanwhile; returns what was missing. They are empty."""
+    missing = missing_objects(settings)
+    if missing:
+        with ledger.clickhouse_schema(settings, "neonblue_pipeline recovery") as schema:
+            schema.forget(sorted(set(missing.values())))
+            ledger.apply(schema, [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")])
+    return missing
+
+
+def _slot_problem(settings: Settings, connect: "httpx.Client") -> str | None:
+    """Why the connector cannot read on from where it was; None if it can."""
+    with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=5) as postgres:
+        row = postgres.execute(
+            """select wal_status, (confirmed_flush_lsn - '0/0')::bigint
+               from pg_replication_slots where slot_name = %s""",
+            (SLOT,),
+        ).fetchone()
+        written = postgres.execute("select (pg_current_wal_lsn() - '0/0')::bigint").fetchone()
+    offset = _connect_offset(connect)
+    if row is None:
+        # A connector that never read anything makes its slot by itself.
+        return None if offset is None else f"replication slot '{SLOT}' does not exist any more"
+    status, confirmed = row
+    if status == "lost":
+        return f"replication slot '{SLOT}' is lost: PostgreSQL removed write-ahead log that was not read"
+    if offset is not None and written is not None and offset > written[0]:
+        return f"Connect's offset {offset} is ahead of PostgreSQL's write-ahead log at {written[0]}"
+    if offset is not None and confirmed is not None and confirmed > offset:
+        return f"replication slot '{SLOT}' was moved to {confirmed}, past what Connect has read ({offset})"
+    return None
+
+
+def _connect_offset(connect: "httpx.Client") -> int | None:
+    """The LSN up to which Connect has passed everything on, as it stored it."""
+    answer = connector.request(connect, "GET", f"/connectors/{CONNECTOR}/offsets")
+    if answer.status_code == 404:
+        return None
+    offsets: list[dict[str, Any]] = [entry["offset"] for entry in answer.json()["offsets"] if entry["offset"]]
+    return int(offsets[0]["lsn"]) if offsets else None
+
+
+def _drop_slot(settings: Settings) -> None:
+    with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
+        row = postgres.execute("select active_pid from pg_replication_slots where slot_name = %s", (SLOT,)).fetchone()
+        if row is None:
+            return
+        if row[0] is not None:
+            raise RecoveryError(
+                f"replication slot '{SLOT}' is still read by process {row[0]} of PostgreSQL although its connector is "
+                "stopped: another Connect reads it; stop that, then `neonblue recover`"
+            )
+        postgres.execute("select pg_drop_replication_slot(%s)", (SLOT,))
