@@ -14,7 +14,7 @@ from neonblue_api.assignment_input import AssignmentReader
 from neonblue_api.database import Database
 from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
-from neonblue_api.middleware import RequestId
+from neonblue_api.middleware import BrowserOrigins, RequestId
 from neonblue_api.routes import (
     analyses,
     assignments,
@@ -68,6 +68,7 @@ def create_app() -> FastAPI:
         app.include_router(resource.router)
     replies.install(app)
     documentation.install(app)
+    app.add_middleware(BrowserOrigins)
     app.add_middleware(RequestId)
     return app
 

@@ -1,8 +1,9 @@
-"""What surrounds every request, as plain ASGI: its id, and the refusal of characters no part behind can hold."""
+"""What surrounds every request, as plain ASGI: its id, calls from browsers, characters that no part behind can hold."""
 
 import re
 from uuid import uuid4
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neonblue_api.errors import InvalidInput
@@ -39,3 +40,30 @@ class RequestId:
             await problem_reply(refused, scope["state"]["request_id"])(scope, receive, tagged)
             return
         await self._app(scope, receive, tagged)
+
+
+class BrowserOrigins:
+    """Tells browsers whether a page of another origin may call; the origins are a setting, read when the app starts."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._allowing: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._allowing is None:
+            listed: str = scope["app"].state.settings.cors_origins
+            origins = [origin.strip() for origin in listed.split(",") if origin.strip()]
+            self._allowing = self._app
+            if origins:
+                self._allowing = CORSMiddleware(
+                    self._app,
+                    allow_origins=origins,
+                    allow_methods=["GET", "POST", "PATCH", "DELETE"],
+                    allow_headers=["Authorization", "Content-Type", "Content-Encoding", "If-Match", "X-Request-ID"],
+                    expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+                    max_age=3600,
+                )
+        await self._allowing(scope, receive, send)

@@ -1,6 +1,7 @@
 """Replies: JSON bytes, problem+json for every error, and the documentation of both for OpenAPI."""
 
 import logging
+import re
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ def install(app: FastAPI) -> None:
         known: ApiError
         if error.status_code == 405:
             known = MethodNotAllowed(f"{request.method} {request.url.path} is not served")
-            known.headers = error.headers
+            known.headers = {"Allow": ", ".join(_methods(app, request.url.path))}
         elif error.status_code == 404:
             known = NotFound(f"{request.url.path} is not a path of this API", rule="paths begin as /docs lists them")
         else:
@@ -51,6 +52,16 @@ def install(app: FastAPI) -> None:
     async def unexpected(request: Request, error: Exception) -> Response:
         logger.error("request %s failed", request.state.request_id, exc_info=error)
         return problem_reply(ApiError(f"{request.method} {request.url.path} failed"), request.state.request_id)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """The methods of every route that has this path; the framework tells those of the first alone."""
+    methods: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        pattern = "/".join("[^/]+" if part.startswith("{") else re.escape(part) for part in template.split("/"))
+        if re.fullmatch(pattern.replace("/users/[^/]+", "/users/.+"), path):
+            methods |= {method.upper() for method in operations}
+    return sorted(methods)
 
 
 def _invalid_input(error: RequestValidationError) -> InvalidInput:

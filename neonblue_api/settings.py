@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     max_age: float = Field(3 * 366 * 86_400, gt=0)
     body_timeout: float = Field(30, gt=0)
 
+    # Origins of pages that may call the API from a browser, separated by commas; * for any.
+    cors_origins: str = ""
+
     token_cache: float = Field(5, ge=0)  # how long a revoked token may still work on another process
 
     @field_validator("postgres_url", "clickhouse_url")

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from neonblue_api.models.fields import Input, Key, Name, Output, UtcTime, Weight, example
 
@@ -27,9 +28,9 @@ class VariantIn(Input):
 class VariantChange(Input):
     model_config = example(name="Gate at level 40")
 
-    name: Name | None = None
-    weight: Weight | None = None
-    is_control: bool | None = None
+    name: Name | SkipJsonSchema[None] = None
+    weight: Weight | SkipJsonSchema[None] = None
+    is_control: bool | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "VariantChange":
@@ -47,7 +48,9 @@ def _key_to_use(value: Any) -> Any:
     return {"key": value} if isinstance(value, str) else value
 
 
-MetricUses = list[Annotated[MetricUse, BeforeValidator(_key_to_use, json_schema_input_type=Key | MetricUse)]]
+Variants = Annotated[list[VariantIn], Field(max_length=100)]
+NamedOrUsed = Annotated[MetricUse, BeforeValidator(_key_to_use, json_schema_input_type=Key | MetricUse)]
+MetricUses = Annotated[list[NamedOrUsed], Field(max_length=200)]
 
 
 class ExperimentIn(Input):
@@ -65,8 +68,8 @@ class ExperimentIn(Input):
     description: Description = ""
     seed: Seed | None = Field(None, description="Of the hash that buckets users; the key if left out.")
     coverage: Coverage = 1.0
-    variants: list[VariantIn] = Field(default_factory=list, max_length=100)
-    metrics: MetricUses = Field(default_factory=list, max_length=200)
+    variants: Variants = Field(default_factory=list)
+    metrics: MetricUses = Field(default_factory=list)
 
 
 class ExperimentChange(Input):
@@ -74,12 +77,12 @@ class ExperimentChange(Input):
 
     model_config = example(description="Does a later gate keep players?")
 
-    name: Name | None = None
-    description: Description | None = None
-    seed: Seed | None = None
-    coverage: Coverage | None = None
-    variants: list[VariantIn] | None = Field(None, max_length=100)
-    metrics: MetricUses | None = Field(None, max_length=200)
+    name: Name | SkipJsonSchema[None] = None
+    description: Description | SkipJsonSchema[None] = None
+    seed: Seed | SkipJsonSchema[None] = None
+    coverage: Coverage | SkipJsonSchema[None] = None
+    variants: Variants | SkipJsonSchema[None] = None
+    metrics: MetricUses | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "ExperimentChange":

@@ -1,14 +1,17 @@
 """Metrics: what is measured of each user."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from neonblue_api.models.experiments import not_empty
 from neonblue_api.models.fields import Input, Key, Name, Output, UtcTime, example
 
 Kind = Literal["proportion", "mean"]
 Direction = Literal["increase", "decrease"]
+EventType = Annotated[str, Field(min_length=1, max_length=128)]
+Property = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class MetricIn(Input):
@@ -19,10 +22,8 @@ class MetricIn(Input):
     key: Key
     name: Name = ""
     kind: Kind
-    event_type: str = Field(min_length=1, max_length=128)
-    value: str | None = Field(
-        None, min_length=1, max_length=256, description='Property that a mean sums; "value" if left out.'
-    )
+    event_type: EventType
+    value: Property | None = Field(None, description='Property that a mean sums; "value" if left out.')
     direction: Direction = Field("increase", description="Which way is better.")
     definition: dict[str, Any] = Field(default_factory=dict, description="What a kind needs further.")
 
@@ -38,11 +39,11 @@ class MetricChange(Input):
 
     model_config = example(name="Back after 7 days")
 
-    name: Name | None = None
-    event_type: str | None = Field(None, min_length=1, max_length=128)
-    value: str | None = Field(None, min_length=1, max_length=256)
-    direction: Direction | None = None
-    definition: dict[str, Any] | None = None
+    name: Name | SkipJsonSchema[None] = None
+    event_type: EventType | SkipJsonSchema[None] = None
+    value: Property | SkipJsonSchema[None] = None
+    direction: Direction | SkipJsonSchema[None] = None
+    definition: dict[str, Any] | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "MetricChange":
