@@ -86,7 +86,6 @@ POISON = {
         "experiment: variants or metrics is not an array",
     ),
     "five megabytes": (envelope({"properties": "x" * (5 << 20)}), "event: id is not a UUID"),
-    "a tombstone": (None, "message is empty"),
 }
 
 
@@ -95,9 +94,10 @@ def test_what_cannot_be_read_is_kept_with_its_reason_and_the_stream_goes_on(pipe
         bootstrap_servers=pipeline.settings.kafka_bootstrap,
         acks="all",
         max_request_size=16 << 20,
-        buffer_memory=64 << 20,
     )
     positions = {name: made.send(TOPIC, value, key=b"poison").get(30) for name, (value, _) in POISON.items()}
+    # ClickHouse passes over a message without a value; it must not stop at it either.
+    made.send(TOPIC, None, key=b"tombstone").get(30)
     made.close()
     ids = pipeline.send([{"user_id": f"after-{uuid4()}", "event_type": "click"}])
     pipeline.await_events(ids)
