@@ -7,6 +7,7 @@ import typer
 
 from neonblue_local.commands import look, stack
 from neonblue_local.commands.analyze import analyze
+from neonblue_local.commands.dead_letters import dead_letters
 from neonblue_local.commands.demo import demo
 from neonblue_local.commands.import_ import import_
 from neonblue_local.commands.replay import recover, replay
@@ -38,6 +39,7 @@ commands.command()(look.results)
 commands.command()(verify)
 commands.command()(replay)
 commands.command()(recover)
+commands.command("dead-letters")(dead_letters)
 commands.command()(analyze)
 commands.add_typer(tokens, name="tokens")
 commands.command()(look.logs)

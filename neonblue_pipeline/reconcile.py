@@ -159,9 +159,9 @@ def closed_windows(
            from reconciliation_windows"""
     ).fetchone()
     unproven, first = row or (None, None)
-    if first is None and unproven is None:
-        return None
     start = unproven or first
+    if start is None:
+        return None
     if first is not None and recheck:
         start = max(first, min(start, closed - recheck))
     return None if _floor(start, step) >= closed else (_floor(start, step), closed)

@@ -33,7 +33,7 @@ SOURCES = ("outbox", "landing")
 # One transaction of PostgreSQL each: Debezium holds a transaction back until its commit.
 _SLICE = timedelta(minutes=1)
 # Columns of landing_rows in the order of its definition; received_at is the clock of the replay.
-_LANDING = (
+LANDING_COLUMNS = (
     "topic, partition, offset, kafka_timestamp, key, lsn, outbox_id, aggregate_id, aggregate_type, event_type, "
     "created_at, payload, raw, reason"
 )
@@ -83,7 +83,7 @@ def derive(clickhouse: ClickHouse, start: datetime, until: datetime, types: Sequ
     )
     count = clickhouse.rows(f"select count() from landing where {which}", bounds)[0][0]  # noqa: S608
     clickhouse.command(
-        f"insert into landing_rows ({_LANDING}) select {_LANDING} from landing where {which}",  # noqa: S608
+        f"insert into landing_rows ({LANDING_COLUMNS}) select {LANDING_COLUMNS} from landing where {which}",  # noqa: S608
         bounds,
         max_partitions_per_insert_block=0,
     )

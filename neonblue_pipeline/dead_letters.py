@@ -1,0 +1,118 @@
+"""Messages that could not be read: what they are, and sending them again after a fix. No Dagster."""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from neonblue_pipeline import clickhouse as clickhouse_client
+from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.replay import LANDING_COLUMNS
+from neonblue_pipeline.settings import TOPIC, Settings
+
+# A message whose envelope could be read landed whole, and its payload was refused by the view of its type.
+_PAYLOAD_REASONS = ("event: ", "assignment: ", "experiment: ")
+_KEY = ("topic", "partition", "offset", "kafka_timestamp")
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One message: where it is in Kafka, why it could not be read, its bytes; when it was sent again, if ever."""
+
+    topic: str
+    partition: int
+    offset: int
+    kafka_timestamp: datetime
+    reason: str
+    raw: bytes
+    key: bytes
+    received_at: datetime
+    replayed_at: datetime | None
+
+    @property
+    def landed(self) -> bool:
+        return self.reason.startswith(_PAYLOAD_REASONS)
+
+
+def read(clickhouse: ClickHouse, *, everything: bool = False, limit: int = 100) -> list[DeadLetter]:
+    """The newest dead letters; without `everything` those that nobody sent again, or that came back."""
+    rows = clickhouse.read("dead_letters", all=int(everything), limit=limit)
+    return [_letter(row) for row in rows]
+
+
+def count(clickhouse: ClickHouse) -> list[tuple[str, int]]:
+    """Reasons and how many messages each, the most frequent first; those that were sent again included."""
+    rows = clickhouse.rows("select reason, count() from dead_letters group by reason order by 2 desc, 1")
+    return [(reason, number) for reason, number in rows]
+
+
+def replay(settings: Settings) -> int:
+    """Sends every open dead letter again; returns how many. Those that still cannot be read become dead letters anew.
+
+    One that landed goes through the views again, any other through the topic, with its key and to its partition.
+    """
+    sent = 0
+    with clickhouse_client.connect(settings, "neonblue_pipeline dead letters") as clickhouse:
+        began = clickhouse.rows("select now64(6)")[0][0]
+        while True:
+            # What fails again is received after the beginning, and is not sent a second time.
+            letters = [found for found in read(clickhouse, limit=_AT_ONCE) if found.received_at < began]
+            if not letters:
+                return sent
+            _through_views(clickhouse, [letter for letter in letters if letter.landed])
+            _through_topic(settings, [letter for letter in letters if not letter.landed])
+            clickhouse.insert(
+                "dead_letters_replayed",
+                [*_KEY, "replayed_at"],
+                [[*(getattr(letter, name) for name in _KEY), began] for letter in letters],
+            )
+            sent += len(letters)
+
+
+def _through_views(clickhouse: ClickHouse, letters: list[DeadLetter]) -> None:
+    for letter in letters:
+        bounds: dict[str, Any] = {name: getattr(letter, name) for name in _KEY}
+        clickhouse.command(
+            f"""insert into landing_rows ({LANDING_COLUMNS}) select {LANDING_COLUMNS} from landing
+                where topic = {{topic:String}} and partition = {{partition:UInt32}} and offset = {{offset:UInt64}}
+                  and kafka_timestamp = {{kafka_timestamp:DateTime64(3, 'UTC')}}""",  # noqa: S608
+            bounds,
+        )
+
+
+def _through_topic(settings: Settings, letters: list[DeadLetter]) -> None:
+    from kafka import KafkaProducer
+
+    if not letters:
+        return
+    producer = KafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        max_request_size=settings.max_message_bytes,
+        acks="all",
+        client_id="neonblue_pipeline",
+    )
+    try:
+        waiting = [
+            producer.send(TOPIC, value=letter.raw, key=letter.key or None, partition=letter.partition)
+            for letter in letters
+        ]
+        producer.flush()
+        for future in waiting:
+            future.get(timeout=30)
+    finally:
+        producer.close()
+
+
+def _letter(row: dict[str, Any]) -> DeadLetter:
+    return DeadLetter(
+        row["topic"],
+        row["partition"],
+        row["offset"],
+        row["kafka_timestamp"],
+        row["reason"],
+        base64.b64decode(row["raw"]),
+        base64.b64decode(row["key"]),
+        row["received_at"],
+        row["replayed_at"],
+    )
