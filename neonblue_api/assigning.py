@@ -20,7 +20,6 @@ from neonblue_api.errors import (
 from neonblue_api.event_input import Rejected
 
 _PER_CALL = 2_000
-_SECONDS_PER_ROW = 0.0005
 _ACCEPT = (
     "select assignment_position, outcome, held_variant_key, utc_text(held_assigned_at)"
     " from accept_assignments(%s::text::jsonb)"
@@ -143,7 +142,7 @@ class Assigning:
                 for positions, text in zip(calls, texts, strict=True):
                     await call(driver, text, positions)
 
-        await self._database.call(store, deadline=self._database.deadline + _SECONDS_PER_ROW * len(rows))
+        await self._database.store(store, size=len(rows))
         return [outcome for outcome in outcomes if outcome is not None]
 
 

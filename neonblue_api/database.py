@@ -21,6 +21,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _TRIES = 4
+_SECONDS_PER_FACT = 0.0005
+_LONGEST_QUEUE = 10.0
 _RACES = {"40001", "40P01"}  # serialization failure, deadlock: the whole transaction is simply run again
 _MISSING = {"42P01", "42883", "42703", "3F000", "3D000"}  # undefined table, function, column, schema, database
 
@@ -45,6 +47,8 @@ class Database:
         )
         # In autocommit a call is one round trip that has committed when it answers; both share the one pool.
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._turns = asyncio.Semaphore(max(1, settings.pool_size // 2))
+        self._got_on = 0.0
         self._left_alone: set[asyncio.Future[Any]] = set()
         event.listen(self._engine.sync_engine, "connect", _plain_json)
 
@@ -81,6 +85,32 @@ class Database:
                     raise
 
         return await self._in_time(attempt, deadline)
+
+    async def store(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], *, size: int) -> T:
+        """As `call`, for `size` facts: only so many at once, since more would only wait for each other in PostgreSQL.
+
+        Waits for its turn as long as others get on; where nobody did for the deadline, PostgreSQL is away.
+        """
+        await self._turn()
+        try:
+            done = await self.call(work, deadline=self.deadline + _SECONDS_PER_FACT * size)
+            self._got_on = asyncio.get_running_loop().time()
+            return done
+        finally:
+            self._turns.release()
+
+    async def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        came = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout(self.deadline):
+                    await self._turns.acquire()
+                    return
+            except TimeoutError:
+                now = loop.time()
+                if now - self._got_on >= self.deadline or now - came >= _LONGEST_QUEUE:
+                    raise DatabaseUnavailable("PostgreSQL did not get on with what came before") from None
 
     async def _in_time(self, attempt: Callable[[], Awaitable[T]], deadline: float | None) -> T:
         task = asyncio.ensure_future(self._retrying(attempt))

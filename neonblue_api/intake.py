@@ -12,7 +12,6 @@ from neonblue_api.event_input import Decoded, EventRow, Rejected, encode_rows
 
 # One statement stores this many events; a statement that takes longer than the statement timeout is a sick server.
 _PER_CALL = 2_000
-_SECONDS_PER_EVENT = 0.0005
 _ACCEPT = "select event_position, outcome from accept_events(%s::text::jsonb)"
 
 DUPLICATE = "duplicate"
@@ -99,7 +98,7 @@ class Intake:
             return found
 
         try:
-            return await self._database.call(store, deadline=self._database.deadline + _SECONDS_PER_EVENT * len(rows))
+            return await self._database.store(store, size=len(rows))
         except _RollBack as rolled_back:
             return rolled_back.outcomes
 
