@@ -7,7 +7,7 @@ PACKAGES := neonblue_api neonblue_pipeline neonblue_stats neonblue_local
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint format types unit integration end-to-end clean
+.PHONY: help setup demo up down test lint bench format types unit integration end-to-end clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,10 @@ unit integration: setup ## the tests of that folder
 
 end-to-end: setup ## the tests that need the whole stack
 	@.venv/bin/python -m pytest tests/end_to_end $(ARGS)
+
+bench: setup ## figures: statistics against gbstats and tea-tasting; freshness and memory of the running stack
+	@.venv/bin/python bench/stats.py
+	@.venv/bin/python -m bench.freshness
 
 format: setup ## bring the sources into the project's style
 	@.venv/bin/ruff check --fix .
