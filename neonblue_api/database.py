@@ -91,26 +91,32 @@ class Database:
 
         Waits for its turn as long as others get on; where nobody did for the deadline, PostgreSQL is away.
         """
-        await self._turn()
+        loop = asyncio.get_running_loop()
+        came = loop.time()
+        left = await self._turn(came)
         try:
-            done = await self.call(work, deadline=self.deadline + _SECONDS_PER_FACT * size)
-            self._got_on = asyncio.get_running_loop().time()
+            done = await self.call(work, deadline=left + _SECONDS_PER_FACT * size)
+            self._got_on = loop.time()
             return done
         finally:
             self._turns.release()
 
-    async def _turn(self) -> None:
+    async def _turn(self, came: float) -> float:
+        """Waits for a turn. Returns the seconds left of the deadline, which begins anew when somebody gets on."""
         loop = asyncio.get_running_loop()
-        came = loop.time()
         while True:
+            left = max(came, self._got_on) + self.deadline - loop.time()
+            if left <= 0 or loop.time() - came >= _LONGEST_QUEUE:
+                raise DatabaseUnavailable("PostgreSQL did not get on with what came before")
             try:
-                async with asyncio.timeout(self.deadline):
+                async with asyncio.timeout(left):
                     await self._turns.acquire()
-                    return
             except TimeoutError:
-                now = loop.time()
-                if now - self._got_on >= self.deadline or now - came >= _LONGEST_QUEUE:
-                    raise DatabaseUnavailable("PostgreSQL did not get on with what came before") from None
+                continue
+            left = max(came, self._got_on) + self.deadline - loop.time()
+            if left > 0:
+                return left
+            self._turns.release()
 
     async def _in_time(self, attempt: Callable[[], Awaitable[T]], deadline: float | None) -> T:
         task = asyncio.ensure_future(self._retrying(attempt))

@@ -161,7 +161,9 @@ class _Gatherer:
         try:
             outcomes = await self._intake.outcomes([row for row, _ in taken])
         except ApiError as error:
-            for _, future in taken:
+            # Who waited behind them would only wait as long once more.
+            behind, self._waiting = self._waiting, []
+            for _, future in (*taken, *behind):
                 if not future.done():
                     future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - one event that PostgreSQL refuses may not fail its neighbours

@@ -28,8 +28,8 @@ class Settings(BaseSettings):
     # PostgreSQL: a reply or a 503 comes within two seconds, so what waits for the database gives up before that.
     pool_size: int = Field(10, ge=1, le=200)
     pool_timeout: float = Field(1.0, gt=0)
-    statement_timeout: float = Field(1.5, gt=0)
-    database_deadline: float = Field(1.7, gt=0)
+    statement_timeout: float = Field(1.4, gt=0)
+    database_deadline: float = Field(1.5, gt=0)
     clickhouse_timeout: float = Field(10, gt=0)
 
     # What a client may send.
