@@ -7,7 +7,7 @@ PACKAGES := neonblue_api neonblue_pipeline neonblue_stats neonblue_local
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint bench format types unit integration end-to-end clean
+.PHONY: help setup demo up down test lint bench format types unit integration end-to-end chaos clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ end-to-end: setup ## the tests that need the whole stack
 bench: setup ## figures: statistics against gbstats and tea-tasting; freshness and memory of the running stack
 	@.venv/bin/python bench/stats.py
 	@.venv/bin/python -m bench.freshness
+
+chaos: setup ## faults under load, each alone and in pairs; writes the table of docs/reliability.md (hours: RATE, FAULTS, SEED)
+	@.venv/bin/python -m tests.chaos --write --rate $(or $(RATE),1000) --faults $(or $(FAULTS),all) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 format: setup ## bring the sources into the project's style
 	@.venv/bin/ruff check --fix .

@@ -1,0 +1,140 @@
+"""A load client that knows what it was promised: every id with the answer it got, or that it got none."""
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+_BATCH = 20
+_THREADS = 4
+# Some events happened long ago, some come from clocks that are wrong.
+_SHIFTS = (timedelta(days=-7), timedelta(minutes=-10), timedelta(minutes=10))
+
+
+@dataclass
+class Ledger:
+    """Ids by what is known of them, and the value and user of each."""
+
+    acked: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    sent: dict[str, dict] = field(default_factory=dict)  # id → the event as it was sent
+    refused: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def snapshot(self) -> set[str]:
+        with self.lock:
+            return set(self.acked)
+
+
+class Load:
+    """Events for the users of one experiment at a rate, from a few threads, until stopped."""
+
+    def __init__(self, settings: Mapping[str, str], seed: int, rate: float, users: int = 200) -> None:
+        self.run = f"chaos-{seed}-{uuid.uuid4().hex[:8]}"
+        self.ledger = Ledger()
+        self.variants: dict[str, str] = {}
+        self.assigned_at: dict[str, str] = {}
+        self.last_ack = 0.0
+        self._settings = settings
+        self._pause = _BATCH * _THREADS / rate
+        self._users = [f"{self.run}-{n}" for n in range(users)]
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self._settings["NEONBLUE_API_URL"],
+            headers={"Authorization": f"Bearer {self._settings['NEONBLUE_API_TOKEN']}"},
+            timeout=10,
+            trust_env=False,
+        )
+
+    def prepare(self) -> None:
+        """An experiment with a proportion and a mean, and every user assigned to it."""
+        with self.client() as api:
+            for kind, event_type in (("proportion", "click"), ("mean", "purchase")):
+                _ok(
+                    api.post(
+                        "/v1/metrics", json={"key": f"{self.run}.{event_type}", "kind": kind, "event_type": event_type}
+                    )
+                )
+            variants = [{"key": "control", "weight": 0.5, "is_control": True}, {"key": "new", "weight": 0.5}]
+            metrics = [f"{self.run}.click", f"{self.run}.purchase"]
+            body = {"key": self.run, "name": self.run, "variants": variants, "metrics": metrics}
+            _ok(api.post("/v1/experiments", json=body))
+            _ok(api.post(f"/v1/experiments/{self.run}/start", json={}))
+            for user in self._users:
+                answer = _ok(api.post(f"/v1/experiments/{self.run}/assignments", json={"user_id": user}))
+                self.variants[user] = answer["variant_key"]
+                self.assigned_at[user] = answer["assigned_at"]
+
+    def start(self) -> None:
+        for number in range(_THREADS):
+            thread = threading.Thread(target=self._work, args=(random.Random(f"{self.run}-{number}"),), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Returns when nothing is under way any more."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=60)
+            assert not thread.is_alive(), "a thread of the load client did not end"
+
+    def _work(self, chance: random.Random) -> None:
+        waiting: list[dict] | None = None
+        api = self.client()
+        while not self._stop.is_set():
+            began = time.monotonic()
+            batch = waiting or [self._event(chance) for _ in range(_BATCH)]
+            waiting = None
+            ids = {event["id"] for event in batch}
+            with self.ledger.lock:
+                for event in batch:
+                    self.ledger.sent[event["id"]] = event
+                # Until the answer is there, nothing is known.
+                self.ledger.unknown |= ids - self.ledger.acked
+            # Now and then the client goes away between commit and answer.
+            patience = 0.004 if chance.random() < 0.02 else 10
+            try:
+                answer = api.post("/v1/events/batch", json={"events": batch}, timeout=patience)
+            except httpx.TransportError:
+                # A client that got no answer sends the same batch again, or gives up.
+                waiting = batch if chance.random() < 0.5 else None
+                api.close()
+                api = self.client()
+                self._stop.wait(0.2)
+            else:
+                if answer.status_code == 202 and not answer.json()["rejected"]:
+                    with self.ledger.lock:
+                        self.ledger.acked |= ids
+                        self.ledger.unknown -= ids
+                        self.last_ack = time.monotonic()
+                else:
+                    with self.ledger.lock:
+                        self.ledger.refused += len(ids)
+                    waiting = batch if chance.random() < 0.5 else None
+                    self._stop.wait(0.2)
+            self._stop.wait(max(0.0, self._pause - (time.monotonic() - began)))
+        api.close()
+
+    def _event(self, chance: random.Random) -> dict:
+        event: dict = {
+            "id": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+            "user_id": chance.choice(self._users),
+            "event_type": chance.choice(("click", "purchase", "page_view")),
+            "properties": {"value": chance.randrange(1, 100)},
+        }
+        if chance.random() < 0.05:
+            event["timestamp"] = (datetime.now(UTC) + chance.choice(_SHIFTS)).isoformat()
+        return event
+
+
+def _ok(answer: httpx.Response) -> dict:
+    assert answer.status_code in (200, 201, 202), f"{answer.request.url}: {answer.status_code} {answer.text}"
+    return answer.json()
