@@ -1,5 +1,6 @@
 """Assignments into PostgreSQL: sticky, by hash where the client names no variant."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,8 @@ from neonblue_api.errors import (
     UnknownVariant,
 )
 from neonblue_api.event_input import Rejected
+from neonblue_api.repeats import in_calls
 
-_PER_CALL = 2_000
 _ACCEPT = (
     "select assignment_position, outcome, held_variant_key, utc_text(held_assigned_at)"
     " from accept_assignments(%s::text::jsonb)"
@@ -125,11 +126,12 @@ class Assigning:
 
     async def _accept(self, rows: list[AssignmentRow]) -> list[_Outcome]:
         """One outcome a row, in order, all rows in one transaction."""
-        calls = _calls(rows)
+        split = in_calls([(row.experiment, row.user_id) for row in rows], lambda position: rows[position].variant_key)
+        calls = split.calls
         texts = [_encode([rows[position] for position in positions]).decode() for positions in calls]
         outcomes: list[_Outcome | None] = [None] * len(rows)
 
-        async def call(driver: psycopg.AsyncConnection[Any], text: str, positions: list[int]) -> None:
+        async def call(driver: psycopg.AsyncConnection[Any], text: str, positions: Sequence[int]) -> None:
             cursor = await driver.execute(_ACCEPT, (text,))
             for position, outcome, variant_key, assigned_at in await cursor.fetchall():
                 outcomes[positions[position]] = _Outcome(outcome, variant_key, assigned_at)
@@ -143,23 +145,13 @@ class Assigning:
                     await call(driver, text, positions)
 
         await self._database.store(store, size=len(rows))
-        return [outcome for outcome in outcomes if outcome is not None]
-
-
-def _calls(rows: list[AssignmentRow]) -> list[list[int]]:
-    """As in intake: in the order of the batch, each user of an experiment once a call."""
-    rounds: list[list[int]] = []
-    seen: dict[tuple[str, str], int] = {}
-    for position, row in enumerate(rows):
-        who = (row.experiment, row.user_id)
-        turn = seen[who] = seen.get(who, -1) + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(position)
-    calls = []
-    for positions in rounds:
-        calls += [positions[start : start + _PER_CALL] for start in range(0, len(positions), _PER_CALL)]
-    return calls
+        for position, first in split.same_as.items():
+            held = outcomes[first]
+            if held is not None:
+                told = EXISTING if held.outcome == CREATED else held.outcome
+                outcomes[position] = _Outcome(told, held.variant_key, held.assigned_at)
+        # What was not sent has more different variants for one user than anybody can mean.
+        return [outcome or _Outcome("conflict", None, None) for outcome in outcomes]
 
 
 def _refusal(outcome: _Outcome, row: AssignmentRow, *, in_path: bool) -> ApiError:

@@ -1,6 +1,7 @@
 """Events into PostgreSQL: whole batches in one call, and single events gathered while a call is under way."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,13 @@ import psycopg
 from neonblue_api.database import Database
 from neonblue_api.errors import ApiError, EventConflict, NotAssigned, UnknownExperiment
 from neonblue_api.event_input import Decoded, EventRow, Rejected, encode_rows
+from neonblue_api.repeats import Calls, in_calls
 
-# One statement stores this many events; a statement that takes longer than the statement timeout is a sick server.
-_PER_CALL = 2_000
 _ACCEPT = "select event_position, outcome from accept_events(%s::text::jsonb)"
 
-DUPLICATE = "duplicate"
+DUPLICATE, CONFLICT = "duplicate", "conflict"
 _REFUSALS: dict[str, type[ApiError]] = {
-    "conflict": EventConflict,
+    CONFLICT: EventConflict,
     "unknown_experiment": UnknownExperiment,
     "not_assigned": NotAssigned,
 }
@@ -83,16 +83,19 @@ class Intake:
 
     async def outcomes(self, rows: list[EventRow], *, atomic: bool = False) -> dict[int, str]:
         """Position → outcome for every row that was not newly stored. All rows in one transaction."""
-        calls = _calls(rows)
+        split = in_calls([row.id for row in rows], lambda position: _content(rows[position]))
+        calls = split.calls
         texts = [encode_rows([rows[position] for position in positions]) for positions in calls]
 
         async def store(driver: psycopg.AsyncConnection[Any]) -> dict[int, str]:
-            if len(calls) == 1 and not atomic:
-                return await _accept(driver, texts[0], calls[0])
             found: dict[int, str] = {}
+            if len(calls) == 1 and not atomic:
+                found = await _accept(driver, texts[0], calls[0])
+                return _with_repeats(found, split)
             async with driver.transaction():
                 for positions, text in zip(calls, texts, strict=True):
                     found |= await _accept(driver, text, positions)
+                found = _with_repeats(found, split)
                 if atomic and any(outcome != DUPLICATE for outcome in found.values()):
                     raise _RollBack(found)
             return found
@@ -103,30 +106,26 @@ class Intake:
             return rolled_back.outcomes
 
 
-async def _accept(driver: psycopg.AsyncConnection[Any], text: str, positions: list[int] | range) -> dict[int, str]:
+async def _accept(driver: psycopg.AsyncConnection[Any], text: str, positions: Sequence[int]) -> dict[int, str]:
     cursor = await driver.execute(_ACCEPT, (text,))
     return {positions[position]: outcome for position, outcome in await cursor.fetchall()}
 
 
-def _calls(rows: list[EventRow]) -> list[list[int] | range]:
-    """Positions for each call of accept_events: at most _PER_CALL rows in the order of the batch, each id once.
+def _content(row: EventRow) -> tuple[Any, ...]:
+    """All that the client said; the request's id may differ."""
+    return row.user_id, row.event_type, row.timestamp, row.experiment, bytes(row.properties), row.session_id
 
-    Within a call rows are locked in the order of their ids. Two writers can only lock each other out over several calls
-    with the same events in another order; the loser's transaction is run again.
-    """
-    if len(rows) <= _PER_CALL and len({row.id for row in rows}) == len(rows):
-        return [range(len(rows))]
-    rounds: list[list[int]] = []
-    seen: dict[Any, int] = {}
-    for position, row in enumerate(rows):
-        turn = seen[row.id] = seen.get(row.id, -1) + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(position)
-    calls: list[list[int] | range] = []
-    for positions in rounds:
-        calls += [positions[start : start + _PER_CALL] for start in range(0, len(positions), _PER_CALL)]
-    return calls
+
+def _with_repeats(found: dict[int, str], split: Calls) -> dict[int, str]:
+    """The outcomes of all positions, from those of the positions that were sent."""
+    for position, first in split.same_as.items():
+        if first not in split.excess:
+            found[position] = found.get(first, DUPLICATE)
+        else:
+            found[position] = CONFLICT
+    for position in split.excess:
+        found[position] = CONFLICT
+    return found
 
 
 class _Gatherer:

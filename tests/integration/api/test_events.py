@@ -144,3 +144,22 @@ def test_numbers_arrive_equal_in_value(client, name, outbox):
     assert reply.status_code == 202, reply.text
     found = json.loads(outbox(name)[0]["properties"], parse_float=Decimal, parse_int=Decimal)
     assert found["n"] == [Decimal(literal) for literal in literals]
+
+
+def test_a_batch_of_repeats_is_answered_in_few_round_trips(client, name, running, outbox):
+    sender = f"{name}-e"
+    same = {"id": str(uuid4()), "user_id": sender, "event_type": "x"}
+    body = client.post("/v1/events/batch", json={"events": [same] * 9_000}).json()
+    assert body == {"accepted": 1, "duplicates": 8_999, "rejected": []}
+    event_id = str(uuid4())
+    different = [{"id": event_id, "user_id": sender, "event_type": f"x{n}"} for n in range(5_000)]
+    body = client.post("/v1/events/batch", json={"events": [*different, different[0], different[-1]]}).json()
+    assert (body["accepted"], body["duplicates"], len(body["rejected"])) == (1, 1, 5_000)
+    assert {item["code"] for item in body["rejected"]} == {"event_conflict"}
+    assert len(outbox(sender)) == 2
+    user = f"{name}-u"
+    assignment = {"experiment": running, "user_id": user, "variant_key": "a"}
+    odd = [assignment | {"variant_key": f"v{n}"} for n in range(4_000)]
+    body = client.post("/v1/assignments/batch", json={"assignments": [assignment] * 5_000 + odd}).json()
+    assert (body["accepted"], body["duplicates"], len(body["rejected"])) == (1, 4_999, 4_000)
+    assert len(outbox(user)) == 1
