@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from rich.console import Console
 
+from neonblue_local.commands.results import print_results
 from neonblue_local.demo import players as cats
 from neonblue_local.demo.checks import compare_ids, compare_results
 from neonblue_local.demo.report import StagesView, decision, findings_table
@@ -52,6 +53,7 @@ def run_demo(addresses: Addresses, console: Console, player_limit: int | None = 
             say(f"{sent.rows:,} facts through the whole way in {seconds:.1f} s", highlight=False)
             materialise("refresh", addresses.environment, console)
             results = sender.request("GET", f"/v1/experiments/{cats.EXPERIMENT}/results").json()
+            print_results(console, results)
             findings = compare_results(results, cats.expected(players), cats.expected_sample_ratio_p(players))
             say(findings_table("the published result against the file", findings, ("file", "NeonBlue")))
             reconciled = [
