@@ -137,10 +137,16 @@ def closed_until(postgres: "psycopg.Connection[Any]") -> datetime:
     return row[0].astimezone(UTC)
 
 
-def first_fact(postgres: "psycopg.Connection[Any]") -> datetime | None:
-    """When the oldest outbox row that is kept was written; None if nothing was ever accepted."""
-    row = postgres.execute("select min(created_at) from outbox_log").fetchone()
-    return row[0].astimezone(UTC) if row and row[0] else None
+def first_fact(postgres: "psycopg.Connection[Any]", table: str = "outbox_log") -> datetime | None:
+    """When the oldest row that is kept was written; None if there is none. Reads one day's partition, not all."""
+    partitions = postgres.execute(
+        "select inhrelid::regclass::text from pg_inherits where inhparent = %s::regclass order by 1", (table,)
+    ).fetchall()
+    for (partition,) in partitions:
+        row = postgres.execute(f"select min(created_at) from {partition}").fetchone()  # noqa: S608
+        if row and row[0]:
+            return row[0].astimezone(UTC)
+    return None
 
 
 def closed_windows(
@@ -155,10 +161,11 @@ def closed_windows(
     row = postgres.execute(
         """select coalesce(min(window_start) filter (where proven_at is null or postgres_count <> clickhouse_count
                                                      or postgres_checksum <> clickhouse_checksum), max(window_end)),
-                  least((select min(created_at) from events), (select min(created_at) from assignments))
+                  (select min(created_at) from assignments)
            from reconciliation_windows"""
     ).fetchone()
-    unproven, first = row or (None, None)
+    unproven, assigned = row or (None, None)
+    first = min((at for at in (first_fact(postgres, "events"), assigned) if at is not None), default=None)
     start = unproven or first
     if start is None:
         return None

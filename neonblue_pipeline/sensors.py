@@ -14,6 +14,7 @@ from neonblue_pipeline.settings import CONNECTOR
 _ASSET_OF = {"unread_messages": "landing", "rollup_age": "user_rollup"}
 _RUNS = "runs"
 _REPAIR_EVERY_S = 300
+_UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 @dg.sensor(
@@ -88,14 +89,14 @@ def connector_state(context: dg.SensorEvaluationContext, servers: Servers) -> dg
     name="broken_stream", job=jobs.recover, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING
 )
 def broken_stream(context: dg.SensorEvaluationContext, servers: Servers) -> dg.SensorResult:
-    """Asks for a recovery, at most every five minutes, while slot, topic or a table is gone or a position was moved."""
+    """Asks for a recovery, one at a time, while slot, topic or a table is gone or a position was moved."""
     problems = recovery.problems(servers.settings)
     now = "; ".join(f"{problem.part}: {problem.found}" for problem in problems)
     if not problems:
         return dg.SensorResult(cursor="", skip_reason=dg.SkipReason("slot, topic and tables are there"))
     if now != context.cursor:
         context.log.warning(f"the stream is broken: {now}; the job `recover` repairs it")
-    request = dg.RunRequest(
-        run_key=f"recover-{int(time.time() // _REPAIR_EVERY_S)}", tags={"neonblue/problem": now[:200]}
-    )
-    return dg.SensorResult(cursor=now, run_requests=[request])
+    under_way = context.instance.get_runs(dg.RunsFilter(job_name=jobs.recover.name, statuses=_UNDER_WAY), limit=1)
+    if under_way:
+        return dg.SensorResult(cursor=now, skip_reason=dg.SkipReason(f"run {under_way[0].run_id} repairs it"))
+    return dg.SensorResult(cursor=now, run_requests=[dg.RunRequest(tags={"neonblue/problem": now[:200]})])

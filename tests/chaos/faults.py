@@ -26,7 +26,10 @@ STOPPED_S = 30
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` does the harm; `cure` is the command of `neonblue` that repairs it, None if none is needed."""
+    """`strike` does the harm; `cure` is the command of `neonblue` that repairs it, None if none is needed.
+
+    `recover` is also what the sensor `broken_stream` asks for: without a command the repair starts half a minute later.
+    """
 
     name: str
     strike: Callable[["Target"], None]
@@ -225,6 +228,8 @@ def _cut_rollup(target: Target) -> None:
 
 
 FAULTS: dict[str, Fault] = {
+    "slot-dropped-unattended": Fault("replication slot dropped, nobody there", _drop_slot),
+    "table-dropped-unattended": Fault("ClickHouse: events_rows dropped, nobody there", _drop_table),
     **{f"kill-{part}": kill(part) for part in KILLED},
     "kill-dagster": kill("dagster-daemon", "dagster-code"),
     **{f"stop-{part}": freeze(part) for part in KILLED},

@@ -1,0 +1,118 @@
+"""Faults under load on the shared stack: what was acknowledged is counted once. `make chaos` has more of them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from neonblue_pipeline import clickhouse, reconcile
+from neonblue_pipeline.verify import verify
+from tests.chaos import trial
+from tests.chaos.faults import FAULTS, POISON, Target
+from tests.chaos.load import Load
+from tests.end_to_end.journey import Platform
+from tests.fix_stack import NEONBLUE, Stack
+
+RATE = 100
+SEED = 6
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def target(stack: Stack, platform: Platform) -> Target:
+    return Target(stack)
+
+
+@pytest.fixture(scope="module")
+def load(target: Target) -> Iterator[Load]:
+    """Events all the time while the tests of this file run; the stack is whole again when it ends."""
+    load = Load(target.stack.settings, SEED, RATE, users=40)
+    load.prepare()
+    load.start()
+    yield load
+    load.stop()
+    target.stack.up()
+
+
+@pytest.fixture(autouse=True)
+def _everything_runs(stack: Stack) -> Iterator[None]:
+    yield
+    stack.up()
+
+
+@pytest.mark.parametrize("name", ["kill-postgres", "kill-kafka-connect", "kill-clickhouse", "kill-api", "slot-dropped"])
+def test_nothing_acknowledged_is_lost_or_doubled_by(name: str, target: Target, load: Load) -> None:
+    outcome = trial.run(target, load, FAULTS[name])
+    assert (outcome.lost, outcome.doubled, outcome.invented) == (0, 0, 0)
+    assert outcome.acked > 0
+
+
+def test_the_stream_goes_on_past_messages_that_cannot_be_read_and_keeps_them(target: Target, load: Load) -> None:
+    outcome = trial.run(target, load, FAULTS["poison"])
+    assert (outcome.lost, outcome.doubled, outcome.invented) == (0, 0, 0)
+    listed = json.loads(target.stack.run("dead-letters", "--all", "--json").stdout)
+    # ClickHouse's engine passes over those without a value.
+    assert len(listed) >= len([message for message in POISON if message])
+    assert {letter["reason"] for letter in listed} >= {
+        "message is not JSON",
+        "envelope tells of no insert",
+        "envelope tells of a truncate",
+        "event: payload is not JSON",
+    }
+    assert target.stack.run("dead-letters", "--replay").stdout.startswith(f"{len(listed):,} messages")
+
+
+def test_rows_lost_behind_a_proof_are_named_and_sent_again(target: Target, load: Load) -> None:
+    gone = next(iter(load.ledger.snapshot() & trial.final(target, load)))
+    with (
+        psycopg.connect(target.settings.postgres_url, autocommit=True) as postgres,
+        clickhouse.connect(target.settings, "test") as server,
+    ):
+        window = postgres.execute(
+            "select date_bin('1 minute', created_at, 'epoch'), date_bin('1 minute', created_at, 'epoch') + '1 minute'"
+            " from events where event_id = %s",
+            (gone,),
+        ).fetchone()
+        assert window is not None
+        databases = reconcile.Databases(postgres, server)
+        for table, column in (("events_rows", "toString(id)"), ("landing_rows", "aggregate_id")):
+            server.command(f"alter table {table} delete where {column} = {{id:String}}", {"id": gone}, mutations_sync=2)
+        found = [w for w in databases.windows(reconcile.PROCESSED, *window, 1) if w.aggregate_type == "event"]
+        assert [w.equal for w in found] == [False]
+        assert gone in databases.differences(reconcile.PROCESSED, found[0], limit=10**6)[0]
+    start, until = (moment.isoformat() for moment in window)
+    said = target.stack.run("verify", "--from", start, "--to", until, "--wait", "20", "--json", check=False)
+    assert said.returncode == 1
+    report = json.loads(said.stdout)
+    assert any(gone in gap["missing"] for check in report["checks"] for gap in check["gaps"])
+    target.stack.run("replay")
+    assert gone in trial.final(target, load)
+    assert trial.count(target, load, load.ledger.snapshot() & {gone}) == (0, 0, 0)
+
+
+def test_two_replays_at_once_change_nothing(target: Target, load: Load) -> None:
+    with target.postgres() as postgres:
+        start, until = postgres.execute("select min(created_at), now() from outbox_log").fetchone()  # type: ignore[misc]
+    span = ("--from", start.isoformat(), "--to", until.isoformat(), "--json")
+    environment = {**os.environ, **target.stack.settings}
+    runs = [
+        subprocess.Popen([str(NEONBLUE), "replay", *span], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    sent = [json.loads(run.communicate(timeout=120)[0])["rows"] for run in runs]
+    assert sent[0] == sent[1] > 0
+    with target.postgres() as postgres:
+        assert postgres.execute("select count(*) from outbox_replay").fetchone() == (0,)
+    report = verify(target.settings, until=until, patience_s=90)
+    assert report.ok, report.as_dict()
+
+
+def test_after_a_fault_every_hop_is_proven_and_the_result_equals_the_events(target: Target) -> None:
+    own = Load(target.stack.settings, SEED + 1, RATE, users=20)
+    own.prepare()
+    own.start()
+    trial.run(target, own, FAULTS["kill-connect-clickhouse"])
+    trial.settle(target, own)
