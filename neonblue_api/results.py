@@ -6,16 +6,23 @@ from typing import Any
 
 from neonblue_api.models.experiments import Experiment
 from neonblue_api.models.results import (
+    Bayesian,
+    Decision,
     Effect,
+    Interval,
     MetricResult,
+    Posterior,
     Results,
     SampleRatio,
+    Sequential,
     Summary,
     VariantResult,
     VariantSummary,
 )
 
 _EFFECT = ("estimate", "low", "high", "p_value")
+_INTERVAL = ("low", "high", "p_value")
+_POSTERIOR = ("low", "high", "chance_to_win", "expected_loss")
 _COUNTS = ("users", "unique_users", "exposed_users", "converted_users", "events", "exposures", "clicks", "conversions")
 
 
@@ -58,6 +65,7 @@ def assemble(
             )
             for metric in experiment.metrics
         ],
+        decisions=[Decision(**made) for made in (quality or {}).get("decisions", ())],
         warnings=warnings,
     )
 
@@ -93,9 +101,23 @@ def _variant(key: str, is_control: bool, row: dict[str, Any] | None) -> VariantR
         mean=_number(found.get("mean")),
     )
     if not is_control:
-        result.absolute = Effect(**{name: _number(found.get(f"abs_{name}")) for name in _EFFECT})
-        result.relative = Effect(**{name: _number(found.get(f"rel_{name}")) for name in _EFFECT})
+        result.absolute = Effect(**_named(found, "abs", _EFFECT))
+        result.relative = Effect(**_named(found, "rel", _EFFECT))
+        result.adjusted_p_value = _number(found.get("adjusted_p_value"))
+        result.sequential = Sequential(
+            absolute=Interval(**_named(found, "seq_abs", _INTERVAL)),
+            relative=Interval(**_named(found, "seq_rel", _INTERVAL)),
+            adjusted_p_value=_number(found.get("seq_adjusted_p_value")),
+        )
+        result.bayesian = Bayesian(
+            absolute=Posterior(**_named(found, "bayes_abs", _POSTERIOR)),
+            relative=Posterior(**_named(found, "bayes_rel", _POSTERIOR)),
+        )
     return result
+
+
+def _named(row: dict[str, Any], prefix: str, names: Sequence[str]) -> dict[str, float | None]:
+    return {name: _number(row.get(f"{prefix}_{name}")) for name in names}
 
 
 def _number(value: Any) -> float | None:

@@ -1,136 +1,123 @@
-"""Effects of all experiments at once: sufficient statistics in, rows of results and quality out. No I/O."""
+"""Results and quality of all experiments at once: sufficient statistics in, rows of ClickHouse tables out. No I/O."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from neonblue_stats import Effect, Moments, relative_lift, sample_ratio, two_proportion_z, welch
+from neonblue_pipeline.comparisons import KINDS, Row, compare, finite
+from neonblue_pipeline.verdicts import Decision, judge
+from neonblue_stats import Trust, sample_ratio
 
-Row = dict[str, Any]
-KINDS = ("proportion", "mean")
-RESULT_COLUMNS = [
-    *(
-        "experiment_id",
-        "cutoff_at",
-        "metric",
-        "position",
-        "kind",
-        "direction",
-        "role",
-        "variant_id",
-        "variant",
-        "is_control",
-    ),
-    *("users", "sum", "mean", "abs_estimate", "abs_low", "abs_high", "abs_p_value"),
-    *("rel_estimate", "rel_low", "rel_high", "rel_p_value"),
-]
+_CELL_COLUMNS = (
+    *("experiment_id", "cutoff_at", "metric", "position", "kind", "direction", "role", "variant_id", "variant"),
+    *("is_control", "users", "sum", "mean"),
+)
+FIGURES = (
+    *("abs_estimate", "abs_low", "abs_high", "abs_p_value", "rel_estimate", "rel_low", "rel_high", "rel_p_value"),
+    *("seq_abs_low", "seq_abs_high", "seq_abs_p_value", "seq_rel_low", "seq_rel_high", "seq_rel_p_value"),
+    *("bayes_abs_low", "bayes_abs_high", "bayes_abs_chance_to_win", "bayes_abs_expected_loss"),
+    *("bayes_rel_low", "bayes_rel_high", "bayes_rel_chance_to_win", "bayes_rel_expected_loss"),
+    *("adjusted_p_value", "seq_adjusted_p_value"),
+)
+RESULT_COLUMNS = [*_CELL_COLUMNS, *FIGURES]
 QUALITY_COLUMNS = [
-    *("experiment_id", "cutoff_at", "counts", "sample_ratio_p_value", "sample_ratio_mismatch", "warnings"),
+    *("experiment_id", "cutoff_at", "counts", "sample_ratio_p_value", "sample_ratio_mismatch", "warnings", "decisions"),
 ]
 
 
-def results(cells: Sequence[Row]) -> list[list[Any]]:
-    """A row per cell of sufficient_statistics that has a metric, in RESULT_COLUMNS; undefined figures are None.
+class Split(NamedTuple):
+    """One experiment: its cells, one of them for each variant, and the sample ratio check."""
 
-    Each variant is compared with its experiment's control; all comparisons of a kind are one vectorised call.
+    cells: list[Row]
+    variants: list[Row]
+    p_value: float | None
+    mismatch: bool
+
+
+def analyse(cells: Sequence[Row]) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Rows for experiment_results (RESULT_COLUMNS) and experiment_quality (QUALITY_COLUMNS).
+
+    Args:
+        cells: rows of sufficient_statistics, in its order. Every experiment has one a metric and variant; an experiment
+            without metrics one a variant, with an empty metric. Undefined figures become None.
     """
-    measured = [cell for cell in cells if cell["metric"]]
-    control_of = {(c["experiment_id"], c["metric"]): c for c in measured if c["is_control"]}
-    effects: dict[int, tuple[Row, Row]] = {}
-    for kind in KINDS:
-        pairs = [
-            (i, control_of[cell["experiment_id"], cell["metric"]])
-            for i, cell in enumerate(measured)
-            if cell["kind"] == kind and not cell["is_control"] and (cell["experiment_id"], cell["metric"]) in control_of
-        ]
-        if pairs:
-            control = _moments([control for _, control in pairs])
-            treatment = _moments([measured[i] for i, _ in pairs])
-            absolute = two_proportion_z(control, treatment) if kind == "proportion" else welch(control, treatment)
-            relative = relative_lift(control, treatment, normal=kind == "proportion")
-            for row, (i, _) in enumerate(pairs):
-                effects[i] = (_figures(absolute, row), _figures(relative, row))
-    nothing: tuple[Row, Row] = ({}, {})
-    return [_result(cell, *effects.get(i, nothing)) for i, cell in enumerate(measured)]
+    splits = _splits(cells)
+    comparisons = compare(cells)
+    trust = {split.cells[0]["experiment_id"]: Trust(sample_ratio_p_value=split.p_value) for split in splits}
+    decisions = judge(comparisons, trust)
+    figures = {comparison.at: comparison.figures for comparison in comparisons}
+    results = [_result(cell, figures.get(i, {})) for i, cell in enumerate(cells) if cell["metric"]]
+    return results, [_quality(split, decisions.get(split.cells[0]["experiment_id"], [])) for split in splits]
 
 
-def quality(cells: Sequence[Row]) -> list[list[Any]]:
-    """A row per experiment, in QUALITY_COLUMNS: users per variant against the planned split, and warnings."""
+def _splits(cells: Sequence[Row]) -> list[Split]:
     experiments = [list(of_one) for _, of_one in groupby(cells, key=lambda cell: cell["experiment_id"])]
-    splits = [list({cell["variant_id"]: cell for cell in of_one}.values()) for of_one in experiments]
-    if not splits:
+    variants = [list({cell["variant_id"]: cell for cell in of_one}.values()) for of_one in experiments]
+    if not variants:
         return []
-    width = max(len(split) for split in splits)
-    counts = np.full((len(splits), width), np.nan)
-    weights = np.zeros((len(splits), width))
-    for i, split in enumerate(splits):
-        counts[i, : len(split)] = [cell["users"] for cell in split]
-        weights[i, : len(split)] = [cell["weight"] for cell in split]
+    width = max(len(of_one) for of_one in variants)
+    counts = np.full((len(variants), width), np.nan)
+    weights = np.zeros((len(variants), width))
+    for i, of_one in enumerate(variants):
+        counts[i, : len(of_one)] = [cell["assigned"] for cell in of_one]
+        weights[i, : len(of_one)] = [cell["weight"] for cell in of_one]
     ratio = sample_ratio(counts, weights)
-    rows = []
-    for i, (of_one, split) in enumerate(zip(experiments, splits, strict=True)):
-        p_value = _finite(ratio.p_value[i])
-        mismatch = bool(ratio.mismatch[i])
-        users = {cell["variant"]: int(cell["users"]) for cell in split}
-        warnings = list(_warnings(of_one, split, p_value if mismatch else None))
-        rows.append([of_one[0]["experiment_id"], of_one[0]["cutoff_at"], users, p_value, mismatch, warnings])
-    return rows
+    return [
+        Split(experiments[i], variants[i], finite(ratio.p_value[i]), bool(ratio.mismatch[i]))
+        for i in range(len(variants))
+    ]
 
 
-def _warnings(cells: list[Row], split: list[Row], mismatch_p_value: float | None) -> Iterator[str]:
-    if len(split) < 2:
-        yield f"{len(split)} variant: there is nothing to compare"
-    if not any(cell["is_control"] for cell in split):
+def _quality(split: Split, decisions: list[Decision]) -> list[Any]:
+    first = split.cells[0]
+    users = {cell["variant"]: int(cell["assigned"]) for cell in split.variants}
+    made = [(d["variant"], d["verdict"], list(d["reasons"]), list(d["would_change"])) for d in decisions]
+    warnings = list(_warnings(split))
+    return [first["experiment_id"], first["cutoff_at"], users, split.p_value, split.mismatch, warnings, made]
+
+
+def _warnings(split: Split) -> Iterator[str]:
+    cells, variants = split.cells, split.variants
+    if len(variants) < 2:
+        yield f"{len(variants)} variant: there is nothing to compare"
+    if not any(cell["is_control"] for cell in variants):
         yield "no variant is marked as control: effects have no base"
-    if not any(cell["users"] for cell in split):
+    if not any(cell["assigned"] for cell in variants):
         yield "no users assigned yet"
-    if mismatch_p_value is not None:
-        yield f"sample ratio mismatch (p = {mismatch_p_value:.2g}): the split is not as planned, effects may be biased"
+    if split.mismatch:
+        yield f"sample ratio mismatch (p = {split.p_value:.2g}): the split is not as planned, effects may be biased"
     if not any(cell["metric"] for cell in cells):
         yield "no metrics: add one to see effects"
     for metric, of_one in groupby((cell for cell in cells if cell["metric"]), key=lambda cell: cell["metric"]):
-        variants = list(of_one)
-        if variants[0]["kind"] not in KINDS:
-            yield f"metric {metric}: kind '{variants[0]['kind']}' is not computed; known kinds: {', '.join(KINDS)}"
-        elif not any(cell["active"] for cell in variants):
-            yield f"metric {metric}: never measured, no event of its type counts yet"
-        elif not all(
-            _finite(cell["sum"]) is not None and _finite(cell["centred_squares"]) is not None
-            for cell in variants
-            if cell["users"]
-        ):
-            yield f"metric {metric}: values too large to add up in a float; its figures are left out"
-        if variants[0]["definition"] not in ("", "{}"):
-            yield f"metric {metric}: the fields {variants[0]['definition']} of its definition are not applied"
+        yield from _metric_warnings(metric, list(of_one))
 
 
-def _moments(cells: list[Row]) -> Moments:
-    return Moments.from_centred(
-        [cell["users"] for cell in cells], [cell["mean"] for cell in cells], [cell["centred_squares"] for cell in cells]
-    )
+def _metric_warnings(metric: str, cells: list[Row]) -> Iterator[str]:
+    if cells[0]["kind"] not in KINDS:
+        yield f"metric {metric}: kind '{cells[0]['kind']}' is not computed; known kinds: {', '.join(KINDS)}"
+    elif not any(cell["active"] for cell in cells):
+        yield f"metric {metric}: never measured, no event of its type counts yet"
+    elif not all(
+        finite(cell["sum"]) is not None and finite(cell["centred_squares"]) is not None
+        for cell in cells
+        if cell["users"]
+    ):
+        yield f"metric {metric}: values too large to add up in a float; its figures are left out"
+    if cells[0]["definition"] not in ("", "{}"):
+        yield f"metric {metric}: the fields {cells[0]['definition']} of its definition are not applied"
 
 
-def _figures(effect: Effect, row: int) -> Row:
-    return {name: _finite(getattr(effect, name)[row]) for name in ("estimate", "low", "high", "p_value")}
-
-
-def _result(cell: Row, absolute: Row, relative: Row) -> list[Any]:
+def _result(cell: Row, figures: dict[str, float | None]) -> list[Any]:
     known = cell["kind"] in KINDS and cell["users"] > 0
-    names = ("estimate", "low", "high", "p_value")
     return [
         cell["experiment_id"],
         cell["cutoff_at"],
         cell["metric"],
         cell["metric_position"] * 1000 + cell["variant_position"],
         *(cell[name] for name in ("kind", "direction", "role", "variant_id", "variant", "is_control", "users")),
-        _finite(cell["sum"]) if known else None,
-        _finite(cell["mean"]) if known else None,
-        *(absolute.get(name) for name in names),
-        *(relative.get(name) for name in names),
+        finite(cell["sum"]) if known else None,
+        finite(cell["mean"]) if known else None,
+        *(figures.get(name) for name in FIGURES),
     ]
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -1,5 +1,7 @@
 """The published result of an experiment, and its live summary. Fields are extended, never renamed."""
 
+from typing import Literal
+
 from neonblue_api.models.fields import Output, UtcTime
 
 
@@ -20,7 +22,47 @@ class Effect(Output):
     p_value: float | None
 
 
+class Interval(Output):
+    """Interval and p-value of an effect whose estimate stands beside it, in the same unit."""
+
+    low: float | None
+    high: float | None
+    p_value: float | None
+
+
+class Sequential(Output):
+    """A confidence sequence: unlike the fixed interval it holds at every look together, so it may be read at any time.
+
+    adjusted_p_value: by Holm over the experiment's target and secondary metrics × treatments; null for a guardrail.
+    """
+
+    absolute: Interval
+    relative: Interval
+    adjusted_p_value: float | None
+
+
+class Posterior(Output):
+    """Credible interval; probability that the treatment is better; average loss by shipping it, in the same unit."""
+
+    low: float | None
+    high: float | None
+    chance_to_win: float | None
+    expected_loss: float | None
+
+
+class Bayesian(Output):
+    """Posterior of the effect under a flat prior; better is what the metric's direction says."""
+
+    absolute: Posterior
+    relative: Posterior
+
+
 class VariantResult(Output):
+    """A variant in numbers; for a treatment its effects by every method.
+
+    adjusted_p_value: of the absolute effect, by Holm as in `sequential`.
+    """
+
     variant: str
     control: bool
     users: int | None
@@ -28,12 +70,28 @@ class VariantResult(Output):
     mean: float | None
     absolute: Effect | None = None
     relative: Effect | None = None
+    adjusted_p_value: float | None = None
+    sequential: Sequential | None = None
+    bayesian: Bayesian | None = None
 
 
 class MetricResult(Output):
     metric: str
     kind: str
     variants: list[VariantResult]
+
+
+class Decision(Output):
+    """What to do with a treatment, why, and what would change it. From the sequential intervals: read it at any time.
+
+    A guardrail is held to `margin` of its metric's definition (a share of the control's mean, 0.01 if left out), a
+    target to `minimum_effect`, the lift worth finding.
+    """
+
+    variant: str
+    verdict: Literal["ship", "roll_back", "keep_running", "no_effect", "not_trusted"]
+    reasons: list[str]
+    would_change: list[str]
 
 
 class Results(Output):
@@ -44,6 +102,7 @@ class Results(Output):
     as_of: UtcTime | None
     sample_ratio: SampleRatio
     metrics: list[MetricResult]
+    decisions: list[Decision]
     warnings: list[str]
 
 

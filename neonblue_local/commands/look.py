@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neonblue_local import environment, http
+from neonblue_local.commands.results import print_results
 from neonblue_local.errors import LocalError, NotRunning, SettingsError
 from neonblue_local.home import Home
 
@@ -102,64 +103,6 @@ def results(key: Annotated[str, typer.Argument(help="The experiment's key.")], a
     else:
         console = Console()
         print_results(Console(width=None if console.is_terminal else 160), json.loads(text))
-
-
-def print_results(console: Console, found: dict[str, Any]) -> None:
-    """The results contract of docs/contracts.md as a table; null is a dash."""
-    ratio = found["sample_ratio"]
-    as_of = found["as_of"] or "never computed"
-    console.print(f"[bold]{found['experiment']}[/]  {found['status']}, as of {as_of}", highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("metric", "variant", "users", "mean", "difference", "95% interval", "relative", "95% interval", "p"):
-        table.add_column(title, justify="left" if title in ("metric", "variant") else "right", no_wrap=True)
-    for metric in found["metrics"]:
-        for number, variant in enumerate(metric["variants"]):
-            name = metric["metric"] if number == 0 else ""
-            row = [name, f"{variant['variant']}{' (control)' if variant['control'] else ''}", f"{variant['users']:,}"]
-            row.append(_figure(variant["mean"]))
-            absolute, relative = variant.get("absolute"), variant.get("relative")
-            if absolute and relative:
-                row += [_figure(absolute["estimate"], sign=True), _interval(absolute)]
-                row += [_percent(relative["estimate"]), _interval(relative, percent=True), _p(absolute["p_value"])]
-            table.add_row(*row)
-    console.print(table)
-    counts = ", ".join(f"{users:,} {variant}" for variant, users in ratio["counts"].items()) or "no users yet"
-    if ratio["p_value"] is None:
-        verdict = "not tested"
-    elif ratio["mismatch"]:
-        verdict = f"[bold red]not as planned, do not trust the result[/] (sample ratio {_equals(ratio['p_value'])})"
-    else:
-        verdict = f"as planned (sample ratio {_equals(ratio['p_value'])})"
-    console.print(f"split: {counts}; {verdict}", highlight=False)
-    for warning in found["warnings"]:
-        console.print(Text(f"warning: {warning if isinstance(warning, str) else json.dumps(warning)}", "yellow"))
-
-
-def _figure(value: float | None, *, sign: bool = False) -> str:
-    return "-" if value is None else f"{value:{'+' if sign else ''},.5g}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:+.2f}%"
-
-
-def _interval(effect: dict[str, float | None], *, percent: bool = False) -> str:
-    low, high = effect["low"], effect["high"]
-    if low is None or high is None:
-        return "-"
-    # The text would be taken for rich's markup.
-    return f"\\[{_percent(low)}, {_percent(high)}]" if percent else f"\\[{low:+.4g}, {high:+.4g}]"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
-
-
-def _equals(value: float) -> str:
-    text = _p(value)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _message(text: str) -> str:

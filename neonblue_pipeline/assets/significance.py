@@ -16,14 +16,14 @@ from neonblue_pipeline.resources import Servers, comment
             deps=["user_rollup", "assignments_mv", "experiment_definitions"],
             group_name="results",
             kinds={"clickhouse", "python"},
-            description="Effect of each variant against control: experiment × metric × variant × cut-off.",
+            description="Effect of each variant by every method: experiment × metric × variant × cut-off.",
         ),
         dg.AssetSpec(
             "experiment_quality",
             deps=["assignments_mv", "experiment_results"],
             group_name="results",
             kinds={"clickhouse", "python"},
-            description="Users per variant against the planned split, and warnings: experiment × cut-off.",
+            description="Users per variant against the planned split, warnings, decisions: experiment × cut-off.",
         ),
     ],
     pool="rollups",
@@ -34,14 +34,13 @@ def significance(context: dg.AssetExecutionContext, servers: Servers) -> Iterato
 
     The cut-off is the acceptance of an experiment's last fact; without new facts the same rows are written again.
     """
-    from neonblue_pipeline.significance import KINDS, QUALITY_COLUMNS, RESULT_COLUMNS, quality, results
+    from neonblue_pipeline.significance import KINDS, QUALITY_COLUMNS, RESULT_COLUMNS, analyse
 
     started = time.monotonic()
     with servers.clickhouse(comment(context)) as clickhouse:
         cells = clickhouse.read("sufficient_statistics")
         read = time.monotonic()
-        tested = results(cells)
-        judged = quality(cells)
+        tested, judged = analyse(cells)
         clickhouse.insert("experiment_results_rows", RESULT_COLUMNS, tested)
         # Last: readers take the latest cut-off from here, so they never see a half-written one.
         clickhouse.insert("experiment_quality_rows", QUALITY_COLUMNS, judged)

@@ -1,8 +1,12 @@
 -- experiment_results.sql (ClickHouse): the published result of one experiment at its latest cut-off
 -- Grain:  metric × variant, in the order of the definition; parameter experiment_id
--- Units:  abs_* in the metric's unit, rel_* as fractions of the control's mean; null where undefined
+-- Units:  *abs_* in the metric's unit, *rel_* as fractions of the control's mean; chances and p-values in 0..1; null where undefined
 select metric, kind, variant, is_control, users, sum, mean,
-       abs_estimate, abs_low, abs_high, abs_p_value, rel_estimate, rel_low, rel_high, rel_p_value, cutoff_at
+       abs_estimate, abs_low, abs_high, abs_p_value, rel_estimate, rel_low, rel_high, rel_p_value,
+       seq_abs_low, seq_abs_high, seq_abs_p_value, seq_rel_low, seq_rel_high, seq_rel_p_value,
+       bayes_abs_low, bayes_abs_high, bayes_abs_chance_to_win, bayes_abs_expected_loss,
+       bayes_rel_low, bayes_rel_high, bayes_rel_chance_to_win, bayes_rel_expected_loss,
+       adjusted_p_value, seq_adjusted_p_value, cutoff_at
 from experiment_results
 where experiment_id = {experiment_id:UInt64}
   and cutoff_at = (select max(cutoff_at) from experiment_quality_rows where experiment_id = {experiment_id:UInt64})

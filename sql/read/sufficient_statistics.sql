@@ -1,6 +1,6 @@
 -- sufficient_statistics.sql (ClickHouse): all that the tests need, of all experiments at once
 -- Grain:  experiment × metric × variant; a metric that was never measured and a variant without users have their rows
--- Units:  users: all assigned; sum, mean in the metric's unit; centred_squares: sum of (x - mean)² over all users, those without
+-- Units:  users: all assigned (as assigned); sum, mean in the metric's unit; centred_squares: sum of (x - mean)² over all users, those without
 --         events at 0; for proportions x is 1 for a user with an event
 -- Time:   cutoff_at is the acceptance of the experiment's last fact
 -- Values are added in sorted order: the same rows give the same bits.
@@ -36,7 +36,7 @@ with
 select v.experiment_id as experiment_id, f.at as cutoff_at, m.metric as metric, m.position as metric_position, m.kind as kind,
        m.direction as direction, m.role as role, m.definition as definition,
        v.variant_id as variant_id, v.position as variant_position, v.variant_key as variant, v.weight as weight, v.is_control as is_control,
-       a.users as users, c.active as active,
+       a.users as assigned, a.users as users, c.active as active,
        if(m.kind = 'proportion', toFloat64(c.active), c.value_sum) as sum,
        sum / users as mean,
        -- Active users around their own mean, joined with those at 0: Chan, Golub and LeVeque (1979), eq. 2.1.

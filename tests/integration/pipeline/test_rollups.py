@@ -17,7 +17,7 @@ METRICS = [("proportion", "conversion", None), ("mean", "conversion", None), ("m
 def results_of(pipeline: Pipeline, experiment_id: int) -> list[dict[str, Any]]:
     """What the significance asset would write for one experiment."""
     cells = [c for c in pipeline.server.read("sufficient_statistics") if c["experiment_id"] == experiment_id]
-    return [dict(zip(significance.RESULT_COLUMNS, row, strict=True)) for row in significance.results(cells)]
+    return [dict(zip(significance.RESULT_COLUMNS, row, strict=True)) for row in significance.analyse(cells)[0]]
 
 
 def test_the_classic_flow_is_counted_step_by_step(pipeline: Pipeline) -> None:

@@ -1,0 +1,101 @@
+"""How `neonblue results` prints a result: effects, further methods, split, decisions, warnings."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_results(console: Console, found: dict[str, Any]) -> None:
+    """The results contract of docs/contracts.md as a table; null is a dash."""
+    ratio = found["sample_ratio"]
+    as_of = found["as_of"] or "never computed"
+    console.print(f"[bold]{found['experiment']}[/]  {found['status']}, as of {as_of}", highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("metric", "variant", "users", "mean", "difference", "95% interval", "relative", "95% interval", "p"):
+        table.add_column(title, justify="left" if title in ("metric", "variant") else "right", no_wrap=True)
+    for metric in found["metrics"]:
+        for number, variant in enumerate(metric["variants"]):
+            name = metric["metric"] if number == 0 else ""
+            row = [name, f"{variant['variant']}{' (control)' if variant['control'] else ''}", f"{variant['users']:,}"]
+            row.append(_figure(variant["mean"]))
+            absolute, relative = variant.get("absolute"), variant.get("relative")
+            if absolute and relative:
+                row += [_figure(absolute["estimate"], sign=True), _interval(absolute)]
+                row += [_percent(relative["estimate"]), _interval(relative, percent=True), _p(absolute["p_value"])]
+            table.add_row(*row)
+    console.print(table)
+    _print_methods(console, found["metrics"])
+    counts = ", ".join(f"{users:,} {variant}" for variant, users in ratio["counts"].items()) or "no users yet"
+    if ratio["p_value"] is None:
+        verdict = "not tested"
+    elif ratio["mismatch"]:
+        verdict = f"[bold red]not as planned, do not trust the result[/] (sample ratio {_equals(ratio['p_value'])})"
+    else:
+        verdict = f"as planned (sample ratio {_equals(ratio['p_value'])})"
+    console.print(f"split: {counts}; {verdict}", highlight=False)
+    for decision in found.get("decisions", ()):
+        verdict = decision["verdict"].replace("_", " ")
+        console.print(Text(f"decision on {decision['variant']}: {verdict}", "bold"))
+        for reason in decision["reasons"]:
+            console.print(Text(f"  {reason}"))
+        console.print(Text(f"  What would change it: {' '.join(decision['would_change'])}"))
+    for warning in found["warnings"]:
+        console.print(Text(f"warning: {warning if isinstance(warning, str) else json.dumps(warning)}", "yellow"))
+
+
+def _print_methods(console: Console, metrics: list[dict[str, Any]]) -> None:
+    """The same lifts by the other methods: a line a metric and treatment, nothing where none was computed."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    titles = ("other methods", "variant", "any time 95%", "p any time", "p adjusted", "chance to win", "expected loss")
+    for title in titles:
+        table.add_column(title, justify="left" if title in titles[:2] else "right", no_wrap=True)
+    for metric in metrics:
+        for variant in metric["variants"]:
+            sequential, bayesian = variant.get("sequential"), variant.get("bayesian")
+            if not sequential or not bayesian or sequential["absolute"]["low"] is None:
+                continue
+            # A control of mean 0 has no lift: then the difference is shown.
+            unit = "absolute" if sequential["relative"]["low"] is None else "relative"
+            percent, posterior = unit == "relative", bayesian[unit]
+            loss = posterior["expected_loss"]
+            table.add_row(
+                metric["metric"],
+                variant["variant"],
+                _interval(sequential[unit], percent=percent),
+                _p(sequential[unit]["p_value"]),
+                _p(variant["adjusted_p_value"]),
+                "-" if posterior["chance_to_win"] is None else f"{posterior['chance_to_win']:.1%}",
+                "-" if loss is None else f"{loss:.2%}" if percent else f"{loss:.4g}",
+            )
+    if table.row_count:
+        console.print(table)
+
+
+def _figure(value: float | None, *, sign: bool = False) -> str:
+    return "-" if value is None else f"{value:{'+' if sign else ''},.5g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.2f}%"
+
+
+def _interval(effect: dict[str, float | None], *, percent: bool = False) -> str:
+    low, high = effect["low"], effect["high"]
+    if low is None or high is None:
+        return "-"
+    # The text would be taken for rich's markup.
+    return f"\\[{_percent(low)}, {_percent(high)}]" if percent else f"\\[{low:+.4g}, {high:+.4g}]"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _equals(value: float) -> str:
+    text = _p(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
