@@ -188,7 +188,9 @@ def test_results_come_from_the_latest_cut_off(client, clickhouse, running, name,
     number = database.execute("select experiment_id from experiments where key = %s", (f"{name}-r",)).fetchone()[0]
     for day, mean in ((1, 0.1), (2, 0.2)):
         cutoff = datetime(2026, 6, day, tzinfo=UTC)
-        clickhouse.insert("experiment_quality_rows", [[number, cutoff, {"a": 5, "b": 6}, 0.5, False, ["w"]]])
+        quality = {"experiment_id": number, "cutoff_at": cutoff, "counts": {"a": 5, "b": 6}}
+        split = {"sample_ratio_p_value": 0.5, "sample_ratio_mismatch": False, "warnings": ["w"]}
+        _insert(clickhouse, "experiment_quality_rows", quality | split)
         fixed = [number, cutoff, f"{name}-m", 0, "proportion", "increase", "target"]
         effect = [0.1, -0.1, 0.3, 0.04] * 2
         columns = [
