@@ -39,6 +39,11 @@ config.providers.env.param.allowlist.pattern=NEONBLUE_POSTGRES_.*
 """
 
 
+def worker_properties(kafka: str, host: str, port: int) -> str:
+    """Configuration of a Connect worker that answers on `host` and `port`; `kafka` is host:port[,host:port]."""
+    return _CONFIGURATION.format(kafka=kafka, address=f"{host}:{port}", host=host, port=port)
+
+
 class Connect(Part):
     name = "connect"
     what = "Kafka Connect with Debezium"
@@ -57,14 +62,7 @@ class Connect(Part):
         configuration = home.etc / "connect.properties"
         main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
         java.write_arguments(home, self.name, _HEAP_MB, main_class, str(configuration))
-        configuration.write_text(
-            _CONFIGURATION.format(
-                kafka=settings["NEONBLUE_KAFKA_BOOTSTRAP"],
-                address=home.address(self.name),
-                host=HOST,
-                port=home.port(self.name),
-            )
-        )
+        configuration.write_text(worker_properties(settings["NEONBLUE_KAFKA_BOOTSTRAP"], HOST, home.port(self.name)))
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
         try:

@@ -1,0 +1,16 @@
+"""Kafka Connect in a container: writes the worker's configuration for this container, then becomes the JVM."""
+
+import os
+from pathlib import Path
+
+from neonblue_local import java
+from neonblue_local.jars import lock
+from neonblue_local.parts.connect import worker_properties
+
+PORT = 8083
+HEAP = "-Xmx700m"
+
+configuration = Path("/tmp/connect.properties")  # noqa: S108 - a tmpfs of the container's own
+configuration.write_text(worker_properties(os.environ["NEONBLUE_KAFKA_BOOTSTRAP"], os.environ["HOSTNAME"], PORT))
+arguments = [HEAP, "-cp", lock.class_path(java.JARS), "org.apache.kafka.connect.cli.ConnectDistributed"]
+os.execv(java.executable(), [str(java.executable()), *arguments, str(configuration)])  # noqa: S606
