@@ -83,7 +83,8 @@ def register(settings: Settings) -> dict[str, Any]:
     raise ConnectorError(
         f"connector '{CONNECTOR}' did not start to read slot '{SLOT}' in {settings.connector_timeout_s:.0f} s: "
         f"{failure or 'its task is not RUNNING or its slot not active'}; Connect's log tells more. "
-        "Cure the cause, then materialise the asset `connector` again"
+        "Cure the cause, then materialise the asset `connector` again; where a slot or an offset is gone, "
+        "`neonblue recover` makes a new one"
     )
 
 

@@ -31,8 +31,8 @@ health = dg.define_asset_job(
 )
 repair = dg.define_asset_job(
     "repair",
-    selection=dg.AssetSelection.assets("connector"),
-    description="The connector registered again, its tasks restarted.",
+    selection=dg.AssetSelection.assets("recovered_stream"),
+    description="The connector registered again, its tasks restarted, and what was lost meanwhile sent again.",
 )
 
 recover = dg.define_asset_job(

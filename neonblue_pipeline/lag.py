@@ -43,7 +43,7 @@ def _connect(settings: Settings) -> list[Hop]:
     with psycopg.connect(settings.postgres_url, connect_timeout=5) as connection:
         row = connection.execute(read_sql("read/unread_wal").encode(), {"slot": SLOT}).fetchone()
     if row is None:
-        missing = f"replication slot '{SLOT}' does not exist: materialise the asset `connector`, then reconcile"
+        missing = f"replication slot '{SLOT}' does not exist: `neonblue recover` makes a new one"
         return [Hop("replication_slot_missing", 1, "slot", 0, missing)]
     active, wal_status, unread = row
     return [
@@ -59,7 +59,7 @@ def _connect(settings: Settings) -> list[Hop]:
             wal_status == "lost",
             "slot",
             0,
-            "PostgreSQL removed WAL the connector needs: replay the gap",
+            "PostgreSQL removed WAL the connector needs: `neonblue recover`",
         ),
         Hop("unread_wal", unread, "bytes", UNREAD_WAL_LIMIT, "Kafka Connect or Kafka is slow or down: see their logs"),
     ]

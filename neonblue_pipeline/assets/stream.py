@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from neonblue_pipeline import connector as debezium
-from neonblue_pipeline import kafka, recovery
+from neonblue_pipeline import kafka
 from neonblue_pipeline.resources import Servers
 from neonblue_pipeline.settings import TOPIC
 
@@ -27,10 +27,9 @@ def kafka_topic(servers: Servers) -> dg.MaterializeResult:
 def connector(servers: Servers) -> dg.MaterializeResult:
     """The Debezium connector of connector.json: registered, its task RUNNING, its replication slot read.
 
-    Rerunning repairs a FAILED task or a lost slot and otherwise changes nothing. What a lost slot had not passed on is
-    sent again by the next reconciliation.
+    Rerunning repairs a FAILED task and otherwise changes nothing. A slot that is gone is left to the job `recover`,
+    which also sends again what it had not passed on.
     """
     started = time.monotonic()
-    new_slot = recovery.mend_slot(servers.settings)
-    outcome = debezium.register(servers.settings) | {"new_slot": new_slot or "not needed"}
+    outcome = debezium.register(servers.settings)
     return dg.MaterializeResult(metadata=outcome | {"seconds": round(time.monotonic() - started, 3)})

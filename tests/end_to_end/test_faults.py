@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from neonblue_pipeline import clickhouse, reconcile
+from neonblue_pipeline.arrival import await_arrival
+from neonblue_pipeline.replay import replay
 from neonblue_pipeline.verify import verify
 from tests.chaos import trial
 from tests.chaos.faults import FAULTS, POISON, Target
@@ -35,12 +38,6 @@ def load(target: Target) -> Iterator[Load]:
     yield load
     load.stop()
     target.stack.up()
-
-
-@pytest.fixture(autouse=True)
-def _everything_runs(stack: Stack) -> Iterator[None]:
-    yield
-    stack.up()
 
 
 @pytest.mark.parametrize("name", ["kill-postgres", "kill-kafka-connect", "kill-clickhouse", "kill-api", "slot-dropped"])
@@ -92,6 +89,26 @@ def test_rows_lost_behind_a_proof_are_named_and_sent_again(target: Target, load:
     target.stack.run("replay")
     assert gone in trial.final(target, load)
     assert trial.count(target, load, load.ledger.snapshot() & {gone}) == (0, 0, 0)
+
+
+def test_an_assignment_that_was_taken_back_stays_so_when_its_making_is_sent_again(
+    target: Target, platform: Platform
+) -> None:
+    key = f"taken-back-{uuid4().hex[:12]}"
+    platform.create_experiment(key, metrics=[("click", "proportion")])
+    platform.post(f"/v1/experiments/{key}/assignments", {"user_id": "someone"})
+    assert platform.postgres("select delete_assignment(%s, 'someone')", (key,)) == [("deleted",)]
+    made = platform.postgres(
+        """select created_at, created_at + interval '1 ms' from outbox_log
+           where aggregate_id = %s and event_type = 'ASSIGNMENT_CREATED'""",
+        (f"{key}/someone",),
+    )[0]
+    assert replay(target.settings, *made, types=("assignment",)) == 1
+    assert await_arrival(target.settings, 60) is None
+    landed = "select count() from landing where aggregate_id = {id:String} and event_type = 'ASSIGNMENT_CREATED'"
+    assert platform.clickhouse(landed, id=f"{key}/someone") == [(2,)]
+    held = "select count() from assignments_mv where experiment_key = {key:String}"
+    assert platform.clickhouse(held, key=key) == [(0,)]
 
 
 def test_two_replays_at_once_change_nothing(target: Target, load: Load) -> None:
