@@ -71,6 +71,8 @@ def test_stop_and_start_keep_data_and_passwords_and_leave_nothing_running(runnin
     running.down()
     assert orphans.find(running.home) == {}
     with socket.socket() as free:
+        # Connections that were closed a moment ago may linger on the port; a listener may not.
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind((HOST, running.home.port("postgres")))
     assert "nothing runs" in running.down().stdout
     running.up("postgres")
@@ -135,6 +137,7 @@ def test_only_the_owner_reads_secrets_and_no_log_or_command_line_shows_them(runn
 
 def test_a_taken_port_is_named_with_the_part_and_a_way_out(empty_stack: Stack) -> None:
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind((HOST, empty_stack.home.port("postgres")))
         taken.listen()
         result = empty_stack.up("postgres", check=False)
