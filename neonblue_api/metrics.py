@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonblue_api.errors import InvalidInput, KeyTaken, MetricInUse, MetricNotFound
-from neonblue_api.models.metrics import Metric, MetricChange, MetricIn
+from neonblue_api.models.metrics import Metric, MetricChange, MetricIn, check_definition
 
 _COLUMNS = """key, name, kind, event_type, value_property as value, direction, definition::text as definition, revision,
               created_at, updated_at"""
@@ -50,7 +50,8 @@ async def page(connection: AsyncConnection, *, after: int | None, limit: int) ->
 
 async def create(connection: AsyncConnection, new: MetricIn) -> Metric:
     """Raises KeyTaken."""
-    values = new.model_dump() | {"name": new.name or new.key, "definition": json.dumps(new.definition)}
+    definition = new.definition.model_dump_json(exclude_none=True)
+    values = new.model_dump() | {"name": new.name or new.key, "definition": definition}
     try:
         await connection.execute(_INSERT, values)
     except IntegrityError:
@@ -61,10 +62,15 @@ async def create(connection: AsyncConnection, new: MetricIn) -> Metric:
 async def change(connection: AsyncConnection, metric_id: int, current: Metric, changes: MetricChange) -> Metric:
     """Changes the metric and publishes each experiment that uses it. Raises MetricInUse, InvalidInput."""
     named = changes.model_fields_set
-    if "value" in named and current.kind != "mean":
+    if "value" in named and current.kind not in ("mean", "ratio"):
         raise InvalidInput(
-            f"value: metric {current.key!r} is a {current.kind}", rule="value is for metrics of kind mean"
+            f"value: metric {current.key!r} is a {current.kind}", rule="value is for metrics of kind mean and ratio"
         )
+    if changes.definition is not None:
+        try:
+            check_definition(current.kind, changes.definition)
+        except ValueError as error:
+            raise InvalidInput(f"definition: metric {current.key!r}: {error}", rule=str(error)) from None
     users = (await connection.execute(_USERS, {"metric_id": metric_id})).all()
     begun = [key for _, key, status in users if status != "draft"]
     if begun and named & {"event_type", "value", "definition"}:
@@ -72,7 +78,10 @@ async def change(connection: AsyncConnection, metric_id: int, current: Metric, c
             f"metric {current.key!r} is used by {', '.join(begun[:5])}; the request changes what it measures"
         )
     values = current.model_dump(mode="json") | changes.model_dump(exclude_unset=True)
-    values["definition"] = json.dumps(values["definition"])
+    wanted = changes.definition
+    values["definition"] = (
+        json.dumps(current.definition) if wanted is None else wanted.model_dump_json(exclude_none=True)
+    )
     await connection.execute(_UPDATE, values | {"metric_id": metric_id})
     for experiment_id, _, _ in users:
         await connection.execute(text("select publish_experiment(:id)"), {"id": experiment_id})

@@ -7,6 +7,7 @@ from typing import Any
 from neonblue_api.models.experiments import Experiment
 from neonblue_api.models.results import (
     Bayesian,
+    Cuped,
     Decision,
     Effect,
     Interval,
@@ -97,7 +98,9 @@ def _variant(key: str, is_control: bool, row: dict[str, Any] | None) -> VariantR
         variant=key,
         control=is_control,
         users=found.get("users"),
+        history_users=found.get("history_users"),
         sum=_number(found.get("sum")),
+        denominator_sum=_number(found.get("denominator_sum")),
         mean=_number(found.get("mean")),
     )
     if not is_control:
@@ -112,6 +115,11 @@ def _variant(key: str, is_control: bool, row: dict[str, Any] | None) -> VariantR
         result.bayesian = Bayesian(
             absolute=Posterior(**_named(found, "bayes_abs", _POSTERIOR)),
             relative=Posterior(**_named(found, "bayes_rel", _POSTERIOR)),
+        )
+        result.cuped = Cuped(
+            absolute=Effect(**_named(found, "cuped_abs", _EFFECT)),
+            relative=Effect(**_named(found, "cuped_rel", _EFFECT)),
+            variance_removed=_number(found.get("cuped_variance_removed")),
         )
     return result
 

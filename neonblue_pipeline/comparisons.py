@@ -8,16 +8,22 @@ from numpy.typing import NDArray
 
 from neonblue_stats import (
     Effect,
+    JointMoments,
     Moments,
     confidence_sequence,
+    cuped,
     gaussian_posterior,
+    pre_period_imbalance,
+    ratio_moments,
     relative_lift,
     two_proportion_z,
     welch,
 )
 
 Row = dict[str, Any]
-KINDS = ("proportion", "mean")
+KINDS = ("proportion", "retention", "mean", "ratio")
+YES_OR_NO = ("proportion", "retention")
+_MEAN = {"y": "mean", "d": "d_mean", "x": "x_mean", "z": "z_mean"}
 _EFFECT = ("estimate", "low", "high", "p_value")
 _INTERVAL = ("low", "high", "p_value")
 _POSTERIOR = ("low", "high", "chance_to_win", "expected_loss")
@@ -32,6 +38,7 @@ class Comparison(NamedTuple):
         absolute, relative: (estimate, standard error) in the metric's unit and as a fraction of the control; nan
             where undefined.
         n: users of both variants together.
+        imbalanced: whether the variants differed in this metric before the assignment.
     """
 
     at: int
@@ -41,6 +48,7 @@ class Comparison(NamedTuple):
     absolute: tuple[float, float]
     relative: tuple[float, float]
     n: float
+    imbalanced: bool
 
 
 def compare(cells: Sequence[Row]) -> list[Comparison]:
@@ -60,8 +68,8 @@ def compare(cells: Sequence[Row]) -> list[Comparison]:
 
 def _compared(kind: str, pairs: list[tuple[int, Row, Row]]) -> Iterator[Comparison]:
     treated, controls = [cell for _, cell, _ in pairs], [control for _, _, control in pairs]
-    control, treatment = moments(controls), moments(treated)
-    proportions = kind == "proportion"
+    control, treatment = _moments(kind, controls), _moments(kind, treated)
+    proportions = kind in YES_OR_NO
     effects = {
         "abs": two_proportion_z(control, treatment) if proportions else welch(control, treatment),
         "rel": relative_lift(control, treatment, normal=proportions),
@@ -75,6 +83,8 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]]) -> Iterator[Comparis
         columns |= _named(f"seq_{unit}", _INTERVAL, confidence_sequence(effect.estimate, effect.standard_error, n))
         posterior = gaussian_posterior(effect.estimate, effect.standard_error, higher_is_better=higher_is_better)
         columns |= _named(f"bayes_{unit}", _POSTERIOR, posterior)
+    columns |= _with_history(kind, controls, treated)
+    imbalance = pre_period_imbalance(_joint(controls, "x").variable(0), _joint(treated, "x").variable(0))
     for row, (index, cell, base) in enumerate(pairs):
         yield Comparison(
             index,
@@ -84,14 +94,46 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]]) -> Iterator[Comparis
             _estimate(effects["abs"], row),
             _estimate(effects["rel"], row),
             float(n[row]),
+            bool(imbalance.imbalanced[row]),
         )
 
 
-def moments(cells: Sequence[Row]) -> Moments:
-    """The metric of cells of sufficient_statistics; arrays of one entry a cell."""
-    return Moments.from_centred(
-        [cell["users"] for cell in cells], [cell["mean"] for cell in cells], [cell["centred_squares"] for cell in cells]
+def _with_history(kind: str, controls: list[Row], treated: list[Row]) -> dict[str, NDArray[np.float64]]:
+    """The effects by CUPED, and the variance removed; nan where no user of a variant did anything before."""
+    variables = "ydxz" if kind == "ratio" else "yx"
+    control, treatment = _joint(controls, variables), _joint(treated, variables)
+    needed = "xz" if kind == "ratio" else "x"
+    usable = np.array(
+        [all(c[f"{v}{v}"] + t[f"{v}{v}"] > 0 for v in needed) for c, t in zip(controls, treated, strict=True)]
     )
+    columns: dict[str, NDArray[np.float64]] = {}
+    for unit, relative in (("abs", False), ("rel", True)):
+        adjusted = cuped(control, treatment, relative=relative, kind="ratio" if kind == "ratio" else "mean")
+        columns |= _named(f"cuped_{unit}", _EFFECT, adjusted.effect)
+        columns["cuped_variance_removed"] = adjusted.variance_reduction
+    return {name: np.where(usable, values, np.nan) for name, values in columns.items()}
+
+
+def _moments(kind: str, cells: Sequence[Row]) -> Moments:
+    return ratio_moments(_joint(cells, "yd")) if kind == "ratio" else _joint(cells, "y").variable(0)
+
+
+def _joint(cells: Sequence[Row], variables: str) -> JointMoments:
+    """Moments of variables of sufficient_statistics (y metric, d denominator, x, z their history); one entry a cell."""
+    n = np.array([cell["users"] for cell in cells], dtype=np.float64)
+    with np.errstate(all="ignore"):
+        divisor = np.where(n < 2.0, np.nan, n - 1.0)
+        cov = [
+            [np.array([cell[_product(a, b)] for cell in cells], dtype=np.float64) / divisor for b in variables]
+            for a in variables
+        ]
+    return JointMoments(n, [[cell[_MEAN[v]] for cell in cells] for v in variables], cov)
+
+
+def _product(a: str, b: str) -> str:
+    """Column with the sum of centred products of two variables."""
+    first, second = sorted((a, b), key="ydxz".index)
+    return "centred_squares" if first == second == "y" else first + second
 
 
 def finite(value: float) -> float | None:

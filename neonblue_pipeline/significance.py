@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neonblue_pipeline.comparisons import KINDS, Row, compare, finite
+from neonblue_pipeline.metric_definitions import problems
 from neonblue_pipeline.verdicts import Decision, judge
 from neonblue_stats import Trust, sample_ratio
 
 _CELL_COLUMNS = (
     *("experiment_id", "cutoff_at", "metric", "position", "kind", "direction", "role", "variant_id", "variant"),
-    *("is_control", "users", "sum", "mean"),
+    *("is_control", "users", "history_users", "sum", "denominator_sum", "mean"),
 )
 FIGURES = (
     *("abs_estimate", "abs_low", "abs_high", "abs_p_value", "rel_estimate", "rel_low", "rel_high", "rel_p_value"),
@@ -20,6 +21,8 @@ FIGURES = (
     *("bayes_abs_low", "bayes_abs_high", "bayes_abs_chance_to_win", "bayes_abs_expected_loss"),
     *("bayes_rel_low", "bayes_rel_high", "bayes_rel_chance_to_win", "bayes_rel_expected_loss"),
     *("adjusted_p_value", "seq_adjusted_p_value"),
+    *("cuped_abs_estimate", "cuped_abs_low", "cuped_abs_high", "cuped_abs_p_value"),
+    *("cuped_rel_estimate", "cuped_rel_low", "cuped_rel_high", "cuped_rel_p_value", "cuped_variance_removed"),
 )
 RESULT_COLUMNS = [*_CELL_COLUMNS, *FIGURES]
 QUALITY_COLUMNS = [
@@ -45,7 +48,12 @@ def analyse(cells: Sequence[Row]) -> tuple[list[list[Any]], list[list[Any]]]:
     """
     splits = _splits(cells)
     comparisons = compare(cells)
-    trust = {split.cells[0]["experiment_id"]: Trust(sample_ratio_p_value=split.p_value) for split in splits}
+    imbalanced = {c.cell["experiment_id"] for c in comparisons if c.imbalanced}
+    trust = {
+        experiment: Trust(sample_ratio_p_value=split.p_value, pre_period_imbalanced=experiment in imbalanced)
+        for split in splits
+        for experiment in (split.cells[0]["experiment_id"],)
+    }
     decisions = judge(comparisons, trust)
     figures = {comparison.at: comparison.figures for comparison in comparisons}
     results = [_result(cell, figures.get(i, {})) for i, cell in enumerate(cells) if cell["metric"]]
@@ -105,19 +113,26 @@ def _metric_warnings(metric: str, cells: list[Row]) -> Iterator[str]:
         if cell["users"]
     ):
         yield f"metric {metric}: values too large to add up in a float; its figures are left out"
-    if cells[0]["definition"] not in ("", "{}"):
-        yield f"metric {metric}: the fields {cells[0]['definition']} of its definition are not applied"
+    if waiting := sum(cell["assigned"] - cell["users"] for cell in cells):
+        assigned = sum(cell["assigned"] for cell in cells)
+        yield f"metric {metric}: {waiting:,} of {assigned:,} users are not compared yet, their window is still open"
+    for problem in problems(cells[0]["kind"], cells[0]["definition"]):
+        yield f"metric {metric}: {problem}"
 
 
 def _result(cell: Row, figures: dict[str, float | None]) -> list[Any]:
-    known = cell["kind"] in KINDS and cell["users"] > 0
+    known, ratio = cell["kind"] in KINDS and cell["users"] > 0, cell["kind"] == "ratio"
+    with np.errstate(all="ignore"):
+        mean = np.divide(cell["mean"], cell["d_mean"]) if ratio else cell["mean"]
     return [
         cell["experiment_id"],
         cell["cutoff_at"],
         cell["metric"],
         cell["metric_position"] * 1000 + cell["variant_position"],
         *(cell[name] for name in ("kind", "direction", "role", "variant_id", "variant", "is_control", "users")),
+        cell["history_users"] if known else None,
         finite(cell["sum"]) if known else None,
-        finite(cell["mean"]) if known else None,
+        finite(cell["denominator_sum"]) if known and ratio else None,
+        finite(mean) if known else None,
         *(figures.get(name) for name in FIGURES),
     ]

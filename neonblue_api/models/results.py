@@ -57,22 +57,38 @@ class Bayesian(Output):
     relative: Posterior
 
 
+class Cuped(Output):
+    """The effects after taking away what users did before: the same metric, 14 days before the assignment.
+
+    Users without such a history count as 0. variance_removed: 0.4 saves 40 % of the users. All null without history.
+    """
+
+    absolute: Effect
+    relative: Effect
+    variance_removed: float | None
+
+
 class VariantResult(Output):
     """A variant in numbers; for a treatment its effects by every method.
 
-    adjusted_p_value: of the absolute effect, by Holm as in `sequential`.
+    users: those compared; a metric with a window leaves out users whose window is open. history_users: those of them
+    with events before the assignment. mean: sum / denominator_sum for a ratio, else sum / users. adjusted_p_value: of
+    the absolute effect, by Holm as in `sequential`.
     """
 
     variant: str
     control: bool
     users: int | None
+    history_users: int | None = None
     sum: float | None
+    denominator_sum: float | None = None
     mean: float | None
     absolute: Effect | None = None
     relative: Effect | None = None
     adjusted_p_value: float | None = None
     sequential: Sequential | None = None
     bayesian: Bayesian | None = None
+    cuped: Cuped | None = None
 
 
 class MetricResult(Output):

@@ -49,7 +49,10 @@ def print_results(console: Console, found: dict[str, Any]) -> None:
 def _print_methods(console: Console, metrics: list[dict[str, Any]]) -> None:
     """The same lifts by the other methods: a line a metric and treatment, nothing where none was computed."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    titles = ("other methods", "variant", "any time 95%", "p any time", "p adjusted", "chance to win", "expected loss")
+    titles = (
+        *("other methods", "variant", "any time 95%", "p any time", "p adjusted", "chance to win", "expected loss"),
+        *("CUPED", "95% interval", "variance removed"),
+    )
     for title in titles:
         table.add_column(title, justify="left" if title in titles[:2] else "right", no_wrap=True)
     for metric in metrics:
@@ -69,9 +72,18 @@ def _print_methods(console: Console, metrics: list[dict[str, Any]]) -> None:
                 _p(variant["adjusted_p_value"]),
                 "-" if posterior["chance_to_win"] is None else f"{posterior['chance_to_win']:.1%}",
                 "-" if loss is None else f"{loss:.2%}" if percent else f"{loss:.4g}",
+                *_history(variant.get("cuped"), unit),
             )
     if table.row_count:
         console.print(table)
+
+
+def _history(cuped: dict[str, Any] | None, unit: str) -> tuple[str, str, str]:
+    if not cuped or cuped["variance_removed"] is None:
+        return "no history", "-", "-"
+    effect, percent = cuped[unit], unit == "relative"
+    estimate = _percent(effect["estimate"]) if percent else _figure(effect["estimate"], sign=True)
+    return estimate, _interval(effect, percent=percent), f"{cuped['variance_removed']:.1%}"
 
 
 def _figure(value: float | None, *, sign: bool = False) -> str:

@@ -24,7 +24,20 @@ alter table experiment_results_rows
     add column if not exists bayes_rel_expected_loss Nullable(Float64),
     -- Holm over the experiment's target and secondary metrics × variants; null for a guardrail.
     add column if not exists adjusted_p_value        Nullable(Float64),
-    add column if not exists seq_adjusted_p_value    Nullable(Float64);
+    add column if not exists seq_adjusted_p_value    Nullable(Float64),
+    -- CUPED with the same metric of the 14 days before the assignment; null where no user had a history.
+    add column if not exists history_users           Nullable(UInt64),
+    add column if not exists cuped_abs_estimate      Nullable(Float64),
+    add column if not exists cuped_abs_low           Nullable(Float64),
+    add column if not exists cuped_abs_high          Nullable(Float64),
+    add column if not exists cuped_abs_p_value       Nullable(Float64),
+    add column if not exists cuped_rel_estimate      Nullable(Float64),
+    add column if not exists cuped_rel_low           Nullable(Float64),
+    add column if not exists cuped_rel_high          Nullable(Float64),
+    add column if not exists cuped_rel_p_value       Nullable(Float64),
+    add column if not exists cuped_variance_removed  Nullable(Float64),      -- 0.4: 40 % fewer users are needed
+    -- Of a ratio: mean is sum / denominator_sum.
+    add column if not exists denominator_sum         Nullable(Float64);
 
 alter table experiment_quality_rows
     -- For each treatment; verdict: ship, roll_back, keep_running, no_effect, not_trusted.

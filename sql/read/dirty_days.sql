@@ -1,11 +1,11 @@
 -- dirty_days.sql (ClickHouse): the days whose rollups differ from the rows behind them
 -- Grain:  one row per day: why it is dirty, and how many events it has (redelivered ones included)
--- Time:   UTC days of the events' timestamps
+-- Time:   UTC days of the events' timestamps; an assignment or a definition also touches the 14 days of history before it
 with
     changed as (
         select d.experiment_id as experiment_id, r.experiment_id = 0 or d.metrics != r.metrics or d.started_at is distinct from r.started_at as whole,
                -- Only the end moved: what lies before both ends stays as it is.
-               if(whole, least(ifNull(d.started_at, r.started_at), ifNull(r.started_at, d.started_at)),
+               if(whole, least(ifNull(d.started_at, r.started_at), ifNull(r.started_at, d.started_at)) - toIntervalDay(14),
                          least(ifNull(d.stopped_at, r.stopped_at), ifNull(r.stopped_at, d.stopped_at))) as dirty_from,
                if(whole, greatest(ifNull(d.stopped_at, toDateTime64('2299-12-31', 6, 'UTC')), ifNull(r.stopped_at, d.stopped_at)),
                          toDateTime64('2299-12-31', 6, 'UTC')) as dirty_until
@@ -22,7 +22,7 @@ from (
     select toDate32(timestamp) as day, 'assignments' as cause, count() as events
     from events_rows
     where user_id in (select user_id from dirty_assignments)
-      and timestamp >= (select min(assigned_at) from dirty_assignments)
+      and timestamp >= (select min(assigned_at) - toIntervalDay(14) from dirty_assignments)
     group by day
     union all
     select toDate32(timestamp) as day, 'definitions' as cause, count() as events

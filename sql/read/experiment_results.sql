@@ -6,7 +6,9 @@ select metric, kind, variant, is_control, users, sum, mean,
        seq_abs_low, seq_abs_high, seq_abs_p_value, seq_rel_low, seq_rel_high, seq_rel_p_value,
        bayes_abs_low, bayes_abs_high, bayes_abs_chance_to_win, bayes_abs_expected_loss,
        bayes_rel_low, bayes_rel_high, bayes_rel_chance_to_win, bayes_rel_expected_loss,
-       adjusted_p_value, seq_adjusted_p_value, cutoff_at
+       adjusted_p_value, seq_adjusted_p_value, history_users, denominator_sum,
+       cuped_abs_estimate, cuped_abs_low, cuped_abs_high, cuped_abs_p_value,
+       cuped_rel_estimate, cuped_rel_low, cuped_rel_high, cuped_rel_p_value, cuped_variance_removed, cutoff_at
 from experiment_results
 where experiment_id = {experiment_id:UInt64}
   and cutoff_at = (select max(cutoff_at) from experiment_quality_rows where experiment_id = {experiment_id:UInt64})

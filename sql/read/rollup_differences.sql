@@ -2,7 +2,10 @@
 -- Grain:  rollup × experiment × day × cell; parameters first_day, last_day, except (days that wait to be built)
 -- Units:  events: number; value: sum of properties.value. Sums of values may differ in their last digits by the order of adding
 -- An event counts from the assignment on, within the run, and for the experiment it names or, naming none, for all of the user's.
-with counted as (
+with plain_metrics as (
+    select * from metric_rules where kind in ('proportion', 'mean') and empty(filters) and from_seconds = 0 and to_seconds is null
+),
+counted as (
     select a.experiment_id as experiment_id, a.variant_id as variant_id, e.event_date as day, e.event_type as event_type,
            e.user_id as user_id, count() as events, sum(e.value) as value
     from (
@@ -45,15 +48,15 @@ from (
     where day between {first_day:Date32} and {last_day:Date32} and day not in {except:Array(Date32)}
     union all
     select 'user_rollup', c.experiment_id, c.day, concat('metric ', m.metric, ', user ', c.user_id),
-           (c.events, 0, if(m.kind = 'mean' and m.value_property = 'value', ifNull(c.value, 0), 0), 0.)::Tuple(UInt64, UInt64, Float64, Float64)
+           (c.events, 0, if(m.property = 'value', ifNull(c.value, 0), 0), 0.)::Tuple(UInt64, UInt64, Float64, Float64)
     from counted as c
-    inner join experiment_metrics as m on m.experiment_id = c.experiment_id and m.event_type = c.event_type
+    inner join plain_metrics as m on m.experiment_id = c.experiment_id and m.event_type = c.event_type
     union all
-    -- Sums of another property than value are recounted by nobody here: their events are.
+    -- Sums of another property than value are recounted by nobody here: their events are. Nor are metrics with filters or a window.
     select 'user_rollup', u.experiment_id, u.day, concat('metric ', u.metric, ', user ', u.user_id),
-           (0, u.events, 0., if(m.value_property = 'value', u.value_sum, 0))::Tuple(UInt64, UInt64, Float64, Float64)
+           (0, u.events, 0., if(m.property = 'value', u.value_sum, 0))::Tuple(UInt64, UInt64, Float64, Float64)
     from user_rollup as u
-    inner join experiment_metrics as m on m.experiment_id = u.experiment_id and m.metric = u.metric
+    inner join plain_metrics as m on m.experiment_id = u.experiment_id and m.metric = u.metric
     where u.day between {first_day:Date32} and {last_day:Date32} and u.day not in {except:Array(Date32)}
 )
 group by relation, experiment_id, day, cell

@@ -1,8 +1,17 @@
 -- attributed_events: one row per event and experiment that it counts for, of the days {days}
 -- An event counts from the assignment on, within the run, and for the experiment it names or, naming none, for all of the user's.
-insert into attributed_events
+-- Events of the metrics' types in the 14 days before that are history (before), whichever experiment they name.
+insert into attributed_events (experiment_id, variant_id, variant_key, user_id, day, timestamp, id, event_type, page, value, score,
+                               properties, created_at, before, counts_from)
 select a.experiment_id, a.variant_id, a.variant_key, e.user_id, e.event_date, e.timestamp, e.id, e.event_type, e.page, e.value, e.score,
-       if(a.reads_properties, e.properties, ''), e.created_at
+       -- Numbers that the parser refuses are mended as in 131.
+       multiIf(not a.reads_properties, '', isValidJSON(e.properties), e.properties,
+               arrayStringConcat(arrayMap(
+                   token -> multiIf(not match(token, '^-?[0-9]') or length(token) < 19, token,
+                                    not isFinite(toFloat64OrZero(token)), 'null',
+                                    match(token, '^-?[0-9]+$'), concat(token, 'e0'), token),
+                   extractAll(e.properties, '"(?:[^"\\\\]|\\\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+')))),
+       e.created_at, e.timestamp < a.assigned_at, a.counts_from
 from (
     select user_id, experiment_id, event_date, timestamp, id, event_type, page, value, score, properties, created_at
     from events_processed
@@ -11,14 +20,20 @@ from (
 ) as e
 inner join (
     select a.user_id as user_id, a.experiment_id as experiment_id, a.variant_id as variant_id, a.variant_key as variant_key,
+           a.assigned_at as assigned_at,
            greatest(a.assigned_at, assumeNotNull(d.started_at)) as counts_from,
            ifNull(d.stopped_at, toDateTime64('2299-12-31 23:59:59', 6, 'UTC')) as counts_until,
-           d.experiment_id in (
-               select experiment_id from experiment_metrics where kind = 'mean' and value_property not in ('value', 'score')
-           ) as reads_properties
+           r.event_types as metric_types, r.reads_properties as reads_properties
     from assignments_mv as a
     inner join (select * from experiment_definitions where started_at is not null) as d on d.experiment_id = a.experiment_id
-    where a.assigned_at < toDateTime64({last_day:Date32} + 1, 6, 'UTC')
+    left join (
+        select experiment_id, groupUniqArray(event_type) as event_types,
+               max(property not in ('', 'value', 'score') or notEmpty(filters)) as reads_properties
+        from metric_rules
+        group by experiment_id
+    ) as r on r.experiment_id = a.experiment_id
+    where a.assigned_at < toDateTime64({last_day:Date32} + 15, 6, 'UTC')
 ) as a on a.user_id = e.user_id
-where e.timestamp >= a.counts_from and e.timestamp < a.counts_until
-  and (e.experiment_id is null or e.experiment_id = a.experiment_id)
+where if(e.timestamp < a.assigned_at,
+         e.timestamp >= a.counts_from - toIntervalDay(14) and has(a.metric_types, e.event_type),
+         e.timestamp >= a.counts_from and e.timestamp < a.counts_until and (e.experiment_id is null or e.experiment_id = a.experiment_id))

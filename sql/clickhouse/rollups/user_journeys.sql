@@ -7,4 +7,5 @@ select day, experiment_id, any(variant_id), any(variant_key), user_id,
        arrayMap(step -> (step.1, step.3, step.4, step.5),
                 groupArraySorted(1000)((timestamp, id, toString(event_type), ifNull(toString(page), ''), value))) as steps
 from attributed_events
+where not before
 group by day, experiment_id, user_id

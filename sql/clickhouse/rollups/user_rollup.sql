@@ -1,16 +1,28 @@
--- user_rollup: what each user did for each metric on each day
+-- user_rollup: what each user did for each metric on each day, and had done before the assignment
 -- Floats are added in sorted order, so that the sum does not depend on the order in which rows arrived.
-insert into user_rollup_staging
-select e.day, e.experiment_id, m.metric, any(e.variant_id), e.user_id, count() as events,
-       arraySum(arraySort(groupArray(
-           multiIf(m.kind != 'mean', null, m.value_property = 'value', e.value, m.value_property = 'score', e.score,
-                   JSONExtract(if(isValidJSON(e.properties), e.properties,
-                       arrayStringConcat(arrayMap(
-                           token -> multiIf(not match(token, '^-?[0-9]') or length(token) < 19, token,
-                                            not isFinite(toFloat64OrZero(token)), 'null',
-                                            match(token, '^-?[0-9]+$'), concat(token, 'e0'), token),
-                           extractAll(e.properties, '"(?:[^"\\\\]|\\\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+')))),
-                       m.value_property, 'Nullable(Float64)'))))) as value_sum
-from attributed_events as e
-inner join experiment_metrics as m on m.experiment_id = e.experiment_id and m.event_type = e.event_type
-group by e.day, e.experiment_id, m.metric, e.user_id
+-- A property that is missing passes no filter.
+insert into user_rollup_staging (day, experiment_id, metric, variant_id, user_id, events, value_sum, denominator_sum, counts_from,
+                                 history_events, history_sum, history_denominator)
+select day, experiment_id, metric, any(variant_id), user_id,
+       countIf(part = 0 and not before), arraySum(arraySort(groupArrayIf(measured, part = 0 and not before))),
+       arraySum(arraySort(groupArrayIf(measured, part = 1 and not before))), any(counts_from),
+       countIf(part = 0 and before), arraySum(arraySort(groupArrayIf(measured, part = 0 and before))),
+       arraySum(arraySort(groupArrayIf(measured, part = 1 and before)))
+from (
+    select e.day as day, e.experiment_id as experiment_id, e.variant_id as variant_id, e.user_id as user_id, e.before as before,
+           e.counts_from as counts_from, m.metric as metric, m.part as part,
+           multiIf(m.kind in ('proportion', 'retention'), null, m.property = '', 1., m.property = 'value', e.value,
+                   m.property = 'score', e.score, JSONExtract(e.properties, m.property, 'Nullable(Float64)')) as measured
+    from attributed_events as e
+    inner join metric_rules as m on m.experiment_id = e.experiment_id and m.event_type = e.event_type
+    where (e.before or (e.timestamp >= addSeconds(e.counts_from, m.from_seconds)
+                        and (m.to_seconds is null or e.timestamp < addSeconds(e.counts_from, assumeNotNull(m.to_seconds)))))
+      and arrayAll(f -> ifNull(multiIf(
+              f.1 = '=', f.3 = f.2 or ifNull(toFloat64OrNull(f.3) = toFloat64OrNull(f.2), false),
+              f.1 = '!=', not (f.3 = f.2 or ifNull(toFloat64OrNull(f.3) = toFloat64OrNull(f.2), false)),
+              f.1 = '>', toFloat64OrNull(f.3) > toFloat64OrNull(f.2), f.1 = '>=', toFloat64OrNull(f.3) >= toFloat64OrNull(f.2),
+              f.1 = '<', toFloat64OrNull(f.3) < toFloat64OrNull(f.2), f.1 = '<=', toFloat64OrNull(f.3) <= toFloat64OrNull(f.2),
+              f.1 = 'in', f.3 is not null and has(JSONExtract(f.2, 'Array(String)'), ifNull(f.3, '')), false), false),
+              arrayMap(f -> (f.2, f.3, JSONExtract(e.properties, f.1, 'Nullable(String)')), m.filters))
+)
+group by day, experiment_id, metric, user_id

@@ -34,6 +34,10 @@ def cell(variant: int, metric: str | None = "m", kind: str = "mean", users: int 
         "sum": 0.0,
         "mean": float("nan"),
         "centred_squares": float("nan"),
+        "history_users": 0,
+        "denominator_sum": 0.0,
+        **dict.fromkeys(("d_mean", "x_mean", "z_mean"), 0.0),
+        **dict.fromkeys(("dd", "xx", "zz", "yd", "yx", "yz", "dx", "dz", "xz"), 0.0),
     } | given
 
 
@@ -95,7 +99,7 @@ def test_undefined_figures_are_none_and_never_an_error() -> None:
         ([cell_of(2, np.ones(5)), cell_of(3, np.ones(5))], "no variant is marked as control: effects have no base"),
         ([cell(1, metric=None, users=5), cell(2, metric=None, users=5)], "no metrics: add one to see effects"),
         ([cell(1, users=5, active=0), cell(2, users=5, active=0)], "metric m: never measured"),
-        ([cell(1, users=5, kind="ratio"), cell(2, users=5, kind="ratio")], "metric m: kind 'ratio' is not computed"),
+        ([cell(1, users=5, kind="median"), cell(2, users=5, kind="median")], "metric m: kind 'median' is not computed"),
         ([cell(1, users=5, sum=float("inf")), cell(2, users=5)], "metric m: values too large to add up in a float"),
     ],
 )
