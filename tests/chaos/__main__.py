@@ -6,6 +6,8 @@ import sys
 import time
 from datetime import UTC, datetime
 
+import psutil
+
 from neonblue_local.home import PROJECT
 from tests.chaos import faults, trial
 from tests.chaos.load import Load
@@ -41,17 +43,24 @@ def main() -> int:
             print(f"{datetime.now(UTC):%H:%M:%S} {fault.name} … ", end="", flush=True)
             try:
                 outcome = trial.run(target, load, fault)
-            except (AssertionError, OSError) as error:
+            except (AssertionError, OSError, psutil.Error) as error:
                 broken.append(f"{fault.name}: {error}")
                 print(f"BROKEN: {error}", flush=True)
                 continue
             outcomes.append(outcome)
             print(f"whole after {outcome.whole_s:.1f} s, {outcome.lost} lost, {outcome.doubled} doubled", flush=True)
-        trial.settle(target, load)
         verdict = (
-            f"In the end: {len(load.ledger.acked):,} events acknowledged, {len(load.ledger.unknown):,} sent without an "
-            f"answer; every hop proven, results equal to a sum over the events."
+            f"In the end {len(load.ledger.acked):,} events acknowledged, {len(load.ledger.unknown):,} refused or "
+            "without an answer; "
         )
+        try:
+            trial.settle(target, load)
+            verdict += "every hop proven, results equal to a sum over the events."
+        except AssertionError as error:
+            broken.append(f"in the end: {error}")
+            verdict += f"NOT whole: {str(error)[:300]}"
+        if broken:
+            verdict += f" Not whole in time: {'; '.join(told[:120] for told in broken)}."
         print(verdict, flush=True)
     finally:
         stack.remove()

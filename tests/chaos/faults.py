@@ -1,5 +1,6 @@
 """The faults: what is done to a running stack, and what brings it back: the stack itself or one command."""
 
+import contextlib
 import os
 import signal
 import time
@@ -56,12 +57,12 @@ class Target:
         """SIGSTOP for so long; PostgreSQL with all its processes."""
         process = psutil.Process(self.pid(part))
         group = [process, *process.children(recursive=True)]
-        for one in group:
-            one.suspend()
-        time.sleep(seconds)
-        for one in group:
-            if one.is_running():
-                one.resume()
+        for blow in (psutil.Process.suspend, psutil.Process.resume):
+            for one in group:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    blow(one)
+            if blow is psutil.Process.suspend:
+                time.sleep(seconds)
 
     def postgres(self) -> "psycopg.Connection":
         return psycopg.connect(self.settings.postgres_url, autocommit=True, connect_timeout=5)
@@ -85,10 +86,11 @@ def freeze(part: str, seconds: float = STOPPED_S) -> Fault:
 def _lose_power(target: Target) -> None:
     supervisor = psutil.Process(int((target.stack.home.run / "supervisord.pid").read_text()))
     everything = [supervisor, *supervisor.children(recursive=True)]
-    for process in everything:
-        process.suspend()
-    for process in everything:
-        process.kill()
+    # Stopped first, so that nobody sees another die; one that has ended meanwhile is dead already.
+    for blow in (psutil.Process.suspend, psutil.Process.kill):
+        for process in everything:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                blow(process)
     psutil.wait_procs(everything, timeout=10)
     target.stack.up()
 

@@ -11,7 +11,7 @@ from neonblue_pipeline.verify import verify
 from tests.chaos.faults import Fault, Target
 from tests.chaos.load import Load
 
-PATIENCE_S = 180
+PATIENCE_S = 150
 
 
 class NotWhole(AssertionError):
