@@ -50,7 +50,7 @@ async def page(connection: AsyncConnection, *, after: int | None, limit: int) ->
 
 async def create(connection: AsyncConnection, new: MetricIn) -> Metric:
     """Raises KeyTaken."""
-    definition = new.definition.model_dump_json(exclude_none=True)
+    definition = new.definition.model_dump_json(exclude_unset=True, exclude_none=True)
     values = new.model_dump() | {"name": new.name or new.key, "definition": definition}
     try:
         await connection.execute(_INSERT, values)
@@ -80,7 +80,9 @@ async def change(connection: AsyncConnection, metric_id: int, current: Metric, c
     values = current.model_dump(mode="json") | changes.model_dump(exclude_unset=True)
     wanted = changes.definition
     values["definition"] = (
-        json.dumps(current.definition) if wanted is None else wanted.model_dump_json(exclude_none=True)
+        json.dumps(current.definition)
+        if wanted is None
+        else wanted.model_dump_json(exclude_unset=True, exclude_none=True)
     )
     await connection.execute(_UPDATE, values | {"metric_id": metric_id})
     for experiment_id, _, _ in users:

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neonblue_pipeline.comparisons import KINDS, Row, compare, finite
+from neonblue_pipeline.comparisons import KINDS, YES_OR_NO, Row, compare, finite
 from neonblue_pipeline.metric_definitions import problems
 from neonblue_pipeline.verdicts import Decision, judge
-from neonblue_stats import Trust, sample_ratio
+from neonblue_stats import Trust, needs_exact, sample_ratio
+from neonblue_stats.exact import SMALL_COUNT
 
 _CELL_COLUMNS = (
     *("experiment_id", "cutoff_at", "metric", "position", "kind", "direction", "role", "variant_id", "variant"),
@@ -113,6 +114,14 @@ def _metric_warnings(metric: str, cells: list[Row]) -> Iterator[str]:
         if cell["users"]
     ):
         yield f"metric {metric}: values too large to add up in a float; its figures are left out"
+    if cells[0]["kind"] in YES_OR_NO and any(
+        needs_exact(base["users"], base["sum"], cell["users"], cell["sum"])
+        for base in cells
+        if base["is_control"]
+        for cell in cells
+        if cell is not base and cell["active"] + base["active"]
+    ):
+        yield f"metric {metric}: fewer than {SMALL_COUNT:g} successes or failures expected; its intervals are rough"
     if waiting := sum(cell["assigned"] - cell["users"] for cell in cells):
         assigned = sum(cell["assigned"] for cell in cells)
         yield f"metric {metric}: {waiting:,} of {assigned:,} users are not compared yet, their window is still open"

@@ -57,7 +57,7 @@ class Denominator(Input):
 class Definition(Input):
     """What a metric needs further. Fields that are left out are not kept."""
 
-    filters: list[Filter] | SkipJsonSchema[None] = Field(None, max_length=20)
+    filters: list[Filter] = Field(default_factory=list, max_length=20)
     window: Window | SkipJsonSchema[None] = None
     cap: Count | SkipJsonSchema[None] = Field(None, description="The most that the sum of one user counts for.")
     denominator: Denominator | SkipJsonSchema[None] = None

@@ -104,3 +104,29 @@ def test_a_summary_without_rows_has_zeros_and_a_warning():
     summary = summarise(_experiment(), [])
     assert [(v.variant, v.users, v.conversion_rate) for v in summary.variants] == [("a", 0, None), ("b", 0, None)]
     assert summary.warnings
+
+
+def test_every_method_and_the_decisions_are_published():
+    figures = {
+        "adjusted_p_value": 0.3,
+        "seq_abs_low": -0.2,
+        "seq_rel_p_value": 0.9,
+        "seq_adjusted_p_value": 1.0,
+        "bayes_rel_chance_to_win": 0.88,
+        "cuped_rel_estimate": 0.07,
+        "cuped_variance_removed": 0.4,
+        "history_users": 7,
+    }
+    made = {"variant": "b", "verdict": "keep_running", "reasons": ["m is not decided"], "would_change": ["more users"]}
+    rows = [_row("m", "a"), _row("m", "b", **figures)]
+    result = assemble(_experiment(), KINDS, rows, QUALITY | {"decisions": [made]}).model_dump(mode="json")
+    control, treated = result["metrics"][0]["variants"]
+    assert [control[method] for method in ("sequential", "bayesian", "cuped")] == [None, None, None]
+    assert (treated["adjusted_p_value"], treated["history_users"]) == (0.3, 7)
+    assert treated["sequential"]["absolute"] == {"low": -0.2, "high": None, "p_value": None}
+    assert treated["sequential"]["relative"]["p_value"] == 0.9
+    assert treated["sequential"]["adjusted_p_value"] == 1.0
+    assert treated["bayesian"]["relative"]["chance_to_win"] == 0.88
+    assert treated["cuped"]["relative"]["estimate"] == 0.07
+    assert treated["cuped"]["variance_removed"] == 0.4
+    assert result["decisions"] == [made]

@@ -100,6 +100,18 @@ def test_undefined_figures_are_none_and_never_an_error() -> None:
         ([cell(1, metric=None, users=5), cell(2, metric=None, users=5)], "no metrics: add one to see effects"),
         ([cell(1, users=5, active=0), cell(2, users=5, active=0)], "metric m: never measured"),
         ([cell(1, users=5, kind="median"), cell(2, users=5, kind="median")], "metric m: kind 'median' is not computed"),
+        (
+            [cell(v, users=50, kind="proportion", sum=3, mean=0.06, centred_squares=2.8) for v in (1, 2)],
+            "metric m: fewer than 5 successes or failures expected",
+        ),
+        (
+            [cell(1, users=50, assigned=60), cell(2, users=50, assigned=50)],
+            "metric m: 10 of 110 users are not compared",
+        ),
+        (
+            [cell(v, users=5, definition='{"window": {"to_days": 0}}') for v in (1, 2)],
+            'metric m: its window {"to_days": 0} cannot be read',
+        ),
         ([cell(1, users=5, sum=float("inf")), cell(2, users=5)], "metric m: values too large to add up in a float"),
     ],
 )
