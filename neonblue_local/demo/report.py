@@ -72,7 +72,10 @@ def findings_table(title: str, findings: Iterable[Finding], sides: tuple[str, st
 
 
 def decision(results: dict) -> str:
-    """One sentence for the product manager, from the published result alone."""
+    """One sentence for the product manager, from the published result alone, read once at the end of the 22 days.
+
+    The decisions in the result itself may be read at any moment and ask for more evidence in return.
+    """
     metric = results["metrics"][0]
     control = next(v for v in metric["variants"] if v["control"])
     treated = next(v for v in metric["variants"] if not v["control"])
@@ -87,7 +90,7 @@ def decision(results: dict) -> str:
     if effect["p_value"] >= ALPHA:
         return f"No decision yet: {evidence}; the difference may be chance."
     better = treated if effect["estimate"] > 0 else control
-    verdict = f"{'Ship' if better is treated else 'Keep'} {better['variant']}: {evidence}."
+    verdict = f"Read once, at its end: {'ship' if better is treated else 'keep'} {better['variant']}; {evidence}."
     ratio = results["sample_ratio"]
     if ratio["mismatch"]:
         verdict += " The groups differ in size beyond chance: do not act before that is explained."
