@@ -135,7 +135,7 @@ def flag_of(name: str, description: str) -> dict[str, Any]:
 
 def key_in_path(name: str) -> dict[str, Any]:
     """`openapi_extra` for a key in the path that the route reads itself."""
-    schema = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$", "examples": ["cookie_cats"]}
+    schema = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$", "examples": ["checkout_button"]}
     return {"parameters": [{"name": name, "in": "path", "required": True, "schema": schema}]}
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 from neonblue_api.settings import Settings
 
 UserId = Annotated[str, Meta(min_length=1, max_length=256, examples=["u1"])]
-ExperimentKey = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,128}$", examples=["cookie_cats"])]
+ExperimentKey = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,128}$", examples=["checkout_button"])]
 Timestamp = Annotated[
     str,
     Meta(
@@ -54,7 +54,7 @@ class TimeRule:
             )
         if len(text) == _FULL_LENGTH and text[26] == "Z":
             return text
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _parse(text: str, name: str) -> datetime:

@@ -57,10 +57,10 @@ class ExperimentIn(Input):
     """A new experiment, a draft. The first variant is the control unless another is marked."""
 
     model_config = example(
-        key="cookie_cats",
+        key="checkout_button",
         name="First gate at level 30 or 40",
         variants=[{"key": "gate_30", "weight": 0.5, "is_control": True}, {"key": "gate_40", "weight": 0.5}],
-        metrics=["retention_7"],
+        metrics=["returned_on_day_7"],
     )
 
     key: Key

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 T = TypeVar("T")
 
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$", examples=["cookie_cats"])]
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$", examples=["checkout_button"])]
 Name = Annotated[str, Field(max_length=256)]
 Weight = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, examples=[0.5])]
 
@@ -28,7 +28,7 @@ def _read_time(value: Any) -> Any:
 
 
 def utc_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 UtcTime = Annotated[

@@ -85,7 +85,7 @@ class MetricIn(Input):
     divided by that of `definition.denominator`, over all users together.
     """
 
-    model_config = example(key="retention_7", kind="proportion", event_type="day_7_return")
+    model_config = example(key="returned_on_day_7", kind="proportion", event_type="day_7_return")
 
     key: Key
     name: Name = ""

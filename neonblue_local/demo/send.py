@@ -85,6 +85,13 @@ class Sender:
             allowed=(409,),
         )
         experiment = self.request("GET", f"/v1/experiments/{EXPERIMENT}").json()
+        used = [metric["key"] for metric in experiment["metrics"]]
+        if used != [metric["key"] for metric in METRICS]:
+            raise DemoError(
+                f"experiment {EXPERIMENT!r} exists and measures {', '.join(used) or 'nothing'}: it is not the demo's; run "
+                "the demo on a stack of its own (NEONBLUE_HOME, NEONBLUE_PORT_BASE), or delete all data with "
+                "`neonblue reset`"
+            )
         if experiment["status"] == "draft":
             start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - RUN_LENGTH
             experiment = self.request(
