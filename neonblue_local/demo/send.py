@@ -87,8 +87,9 @@ class Sender:
         experiment = self.request("GET", f"/v1/experiments/{EXPERIMENT}").json()
         used = [metric["key"] for metric in experiment["metrics"]]
         if used != [metric["key"] for metric in METRICS]:
+            found = ", ".join(used) or "nothing"
             raise DemoError(
-                f"experiment {EXPERIMENT!r} exists and measures {', '.join(used) or 'nothing'}: it is not the demo's; run "
+                f"experiment {EXPERIMENT!r} exists and measures {found}: it is not the demo's; run "
                 "the demo on a stack of its own (NEONBLUE_HOME, NEONBLUE_PORT_BASE), or delete all data with "
                 "`neonblue reset`"
             )
