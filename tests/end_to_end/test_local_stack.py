@@ -56,7 +56,7 @@ def test_results_are_the_same_for_a_person_a_program_and_the_api(stack: Stack) -
     assert answer.status_code == 200, answer.text
     program = json.loads(stack.run("results", key, "--json").stdout)
     assert program["experiment"] == key
-    assert set(program) >= {"experiment", "status", "as_of", "sample_ratio", "metrics", "warnings"}
+    assert set(program) == {"experiment", "status", "as_of", "sample_ratio", "metrics", "decisions", "warnings"}
     assert program == answer.json()
     person = stack.run("results", key).stdout
     assert key in person
