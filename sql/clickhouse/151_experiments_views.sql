@@ -1,16 +1,20 @@
 -- 151_experiments_views.sql (ClickHouse): from a message's payload to experiment_definitions
--- Grain:  experiment_definitions: one row per experiment; experiment_variants, experiment_metrics: one per variant, metric
+-- Grain:  experiment_definitions: one row per experiment; experiment_variants, experiment_metrics, experiment_phases: one per
+--         variant, metric, phase
 -- From:   landing_rows                   To: experiments_rows; 161_dead_letters_views; rollups, readers
 -- Time:   started_at, stopped_at bound the run within which events count; UTC
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
+-- JSON, as published; empty where an experiment was published before this column was there.
+alter table experiments_rows add column if not exists phases String;
+
 drop table if exists incoming_experiments;
 
 create table incoming_experiments (
     topic String, partition UInt32, offset UInt64, lsn UInt64, payload String, reason String, kafka_timestamp DateTime64(3, 'UTC'),
     experiment_id UInt64, key String, name String, status String, revision UInt64,
     started_at Nullable(DateTime64(6, 'UTC')), stopped_at Nullable(DateTime64(6, 'UTC')),
-    created_at DateTime64(6, 'UTC'), updated_at DateTime64(6, 'UTC'), variants String, metrics String
+    created_at DateTime64(6, 'UTC'), updated_at DateTime64(6, 'UTC'), variants String, metrics String, phases String
 ) engine = Null;
 
 drop view if exists incoming_experiments_from_landing;
@@ -18,7 +22,7 @@ drop view if exists incoming_experiments_from_landing;
 drop view if exists experiments_rows_from_incoming;
 
 create materialized view experiments_rows_from_incoming to experiments_rows as
-select experiment_id, key, name, status, revision, started_at, stopped_at, created_at, updated_at, variants, metrics, lsn
+select experiment_id, key, name, status, revision, started_at, stopped_at, created_at, updated_at, variants, metrics, phases, lsn
 from incoming_experiments
 where reason = '';
 
@@ -49,7 +53,8 @@ select
     ifNull(parseDateTime64BestEffortOrNull(fact.created_at, 6, 'UTC'), toDateTime64(0, 6, 'UTC')) as created_at,
     ifNull(parseDateTime64BestEffortOrNull(fact.updated_at, 6, 'UTC'), toDateTime64(0, 6, 'UTC')) as updated_at,
     JSONExtractRaw(payload, 'variants') as variants,
-    JSONExtractRaw(payload, 'metrics') as metrics
+    JSONExtractRaw(payload, 'metrics') as metrics,
+    JSONExtractRaw(payload, 'phases') as phases
 from landing_rows
 where landing_rows.aggregate_type = 'experiment' and landing_rows.reason = '';
 
@@ -75,3 +80,14 @@ from (
     from experiments_rows final
 )
 array join list as m, arrayEnumerate(list) as position;
+
+-- The weights by which users were assigned, since when. A draft has none.
+create or replace view experiment_phases as
+select experiment_id, p.phase as phase, parseDateTime64BestEffortOrNull(p.began_at, 6, 'UTC') as began_at,
+       parseDateTime64BestEffortOrNull(ifNull(p.ended_at, ''), 6, 'UTC') as ended_at, p.weights as weights
+from (
+    select experiment_id,
+           JSONExtract(phases, 'Array(Tuple(phase UInt32, began_at String, ended_at Nullable(String), weights Map(String, Float64)))') as list
+    from experiments_rows final
+)
+array join list as p;
