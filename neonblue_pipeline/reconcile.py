@@ -1,4 +1,5 @@
-"""Windows of acceptance, hop by hop: each database counts and sums its own ids; the ledger keeps what was proven.
+"""Windows of acceptance, hop by hop: each database counts its own facts and sums their digests; the ledger keeps what
+was proven.
 
 No Dagster. A window is a span of created_at (PostgreSQL's clock) of one aggregate type.
 """
@@ -12,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.kept import first_kept, kept_from
 from neonblue_pipeline.sqlfiles import read_sql
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,7 +26,7 @@ Sums = dict[Key, tuple[int, str]]
 
 @dataclass(frozen=True)
 class Side:
-    """One place where ids are counted: a select of sql/read that gives aggregate_type, created_at, id."""
+    """One place where facts are counted: a select of sql/read that gives aggregate_type, created_at, id, digest."""
 
     what: str
     database: str
@@ -33,11 +35,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Hop:
-    """Two places that must hold the same ids; `right` is the later one on an event's way."""
+    """Two places that must hold the same facts; `right` is the later one on an event's way.
+
+    It is compared as far back as PostgreSQL has every day of the table `since`; None: as far back as there are facts.
+    """
 
     name: str
     left: Side
     right: Side
+    since: str | None = "outbox_log"
 
 
 FACTS = Side("PostgreSQL", "postgres", "ids_facts")
@@ -47,7 +53,7 @@ LANDING = Hop(
     Side("the outbox", "postgres", "ids_outbox"),
     Side("landing", "clickhouse", "ids_landing"),
 )
-PROCESSED = Hop("events_processed", FACTS, Side("ClickHouse", "clickhouse", "ids_processed"))
+PROCESSED = Hop("events_processed", FACTS, Side("ClickHouse", "clickhouse", "ids_processed"), since=None)
 HOPS = (OUTBOX, LANDING, PROCESSED)
 
 
@@ -73,8 +79,17 @@ class Window:
         )
 
 
+@dataclass(frozen=True)
+class Differences:
+    """Examples of ids: missing after a hop, only there, there with another content."""
+
+    missing: list[str]
+    surplus: list[str]
+    changed: list[str]
+
+
 class Databases:
-    """Both databases, asked for sums of ids in their own dialects."""
+    """Both databases, asked for sums of digests in their own dialects."""
 
     def __init__(self, postgres: "psycopg.Connection[Any]", clickhouse: ClickHouse) -> None:
         self.postgres = postgres
@@ -88,7 +103,14 @@ class Databases:
         }
 
     def windows(self, hop: Hop, start: datetime, until: datetime, minutes: int) -> list[Window]:
-        """The windows in [start, until) that hold anything on either side; the first and the last may be cut."""
+        """The windows in [start, until) that hold anything on either side; the first and the last may be cut.
+
+        Days that retention dropped are left out: their proof is in the ledger.
+        """
+        kept = kept_from(self.postgres, hop.since) if hop.since else None
+        start = max(start, kept) if kept else start
+        if start >= until:
+            return []
         left = self.sums(hop.left, start, until, minutes)
         right = self.sums(hop.right, start, until, minutes)
         step = timedelta(minutes=minutes)
@@ -104,8 +126,8 @@ class Databases:
             for kind, at in sorted(left.keys() | right.keys())
         ]
 
-    def differences(self, hop: Hop, window: Window, limit: int = 5) -> tuple[list[str], list[str]]:
-        """Examples of ids that are missing on the right, and of those that are only there; `limit` each at most."""
+    def differences(self, hop: Hop, window: Window, limit: int = 5) -> Differences:
+        """Examples of the facts in which the two sides of a window differ, `limit` of each kind at most."""
         bounds = {"start": window.start, "until": window.end, "aggregate_type": window.aggregate_type}
         left, right = (
             {
@@ -116,15 +138,23 @@ class Databases:
         )
         unlike = sorted(bucket for bucket in left.keys() | right.keys() if left.get(bucket) != right.get(bucket))
         buckets = unlike[:_BUCKETS_READ]
-        ids_left, ids_right = (
-            {row["id"] for row in self._read(side, "window_ids", **bounds, buckets=buckets)}
+        before, after = (
+            {row["id"]: int(row["digest"]) for row in self._read(side, "window_ids", **bounds, buckets=buckets)}
             for side in (hop.left, hop.right)
         )
-        return sorted(ids_left - ids_right)[:limit], sorted(ids_right - ids_left)[:limit]
+        changed = [name for name in before.keys() & after.keys() if before[name] != after[name]]
+        return Differences(
+            sorted(before.keys() - after.keys())[:limit],
+            sorted(after.keys() - before.keys())[:limit],
+            sorted(changed)[:limit],
+        )
 
     def _read(self, side: Side, ending: str, **parameters: Any) -> list[dict[str, Any]]:
         query = f"with ids as (\n{read_sql(f'read/{side.ids}')}\n)\n{read_sql(f'read/{ending}_{side.database}')}"
         if side.database == "clickhouse":
+            kept = kept_from(self.postgres, "events")
+            start = parameters["start"]
+            parameters["events_start"] = max(start, kept) if kept else start
             return self.clickhouse.dicts(query, parameters)
         with self.postgres.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query.encode(), parameters).fetchall()
@@ -135,18 +165,6 @@ def closed_until(postgres: "psycopg.Connection[Any]") -> datetime:
     row = postgres.execute(read_sql("read/closed_until").encode()).fetchone()
     assert row is not None
     return row[0].astimezone(UTC)
-
-
-def first_fact(postgres: "psycopg.Connection[Any]", table: str = "outbox_log") -> datetime | None:
-    """When the oldest row that is kept was written; None if there is none. Reads one day's partition, not all."""
-    partitions = postgres.execute(
-        "select inhrelid::regclass::text from pg_inherits where inhparent = %s::regclass order by 1", (table,)
-    ).fetchall()
-    for (partition,) in partitions:
-        row = postgres.execute(f"select min(created_at) from {partition}").fetchone()  # noqa: S608
-        if row and row[0]:
-            return row[0].astimezone(UTC)
-    return None
 
 
 def closed_windows(
@@ -160,13 +178,11 @@ def closed_windows(
     closed = _floor(closed_until(postgres), step)
     row = postgres.execute(
         """select coalesce(min(window_start) filter (where proven_at is null or postgres_count <> clickhouse_count
-                                                     or postgres_checksum <> clickhouse_checksum), max(window_end)),
-                  (select min(created_at) from assignments)
+                                                     or postgres_checksum <> clickhouse_checksum), max(window_end))
            from reconciliation_windows"""
     ).fetchone()
-    unproven, assigned = row or (None, None)
-    first = min((at for at in (first_fact(postgres, "events"), assigned) if at is not None), default=None)
-    start = unproven or first
+    first = first_kept(postgres)
+    start = (row[0] if row else None) or first
     if start is None:
         return None
     if first is not None and recheck:
@@ -181,9 +197,18 @@ def compare(
     return Databases(postgres, clickhouse).windows(PROCESSED, start, until, minutes)
 
 
-def record(postgres: "psycopg.Connection[Any]", windows: Sequence[Window]) -> None:
-    """Writes what was found. A window keeps the time at which it was first proven, and loses it with a gap."""
-    with postgres.cursor() as cursor:
+def record(postgres: "psycopg.Connection[Any]", windows: Sequence[Window], start: datetime, until: datetime) -> None:
+    """Writes what was found in [start, until). A window keeps the time of its first proof, and loses it with a gap."""
+    with postgres.transaction(), postgres.cursor() as cursor:
+        # An assignment that was taken back, an experiment that was changed again: its window holds nothing any more.
+        cursor.execute(
+            """update reconciliation_windows
+               set postgres_count = 0, clickhouse_count = 0, postgres_checksum = '0', clickhouse_checksum = '0',
+                   checked_at = now(), proven_at = coalesce(proven_at, now())
+               where window_start >= %s and window_end <= %s and aggregate_type in ('assignment', 'experiment')
+                 and not (aggregate_type, window_start) in (select * from unnest(%s::text[], %s::timestamptz[]))""",
+            (start, until, [w.aggregate_type for w in windows], [w.start for w in windows]),
+        )
         cursor.executemany(
             """insert into reconciliation_windows as w (window_start, window_end, aggregate_type, postgres_count,
                    clickhouse_count, postgres_checksum, clickhouse_checksum, checked_at, proven_at)

@@ -15,6 +15,7 @@ from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.errors import ReplayError
+from neonblue_pipeline.kept import first_kept, kept_from
 from neonblue_pipeline.reconcile import (
     HOPS,
     LANDING,
@@ -23,7 +24,6 @@ from neonblue_pipeline.reconcile import (
     Databases,
     Window,
     closed_until,
-    first_fact,
 )
 from neonblue_pipeline.recount import rollup_differences
 from neonblue_pipeline.settings import TOPIC, Settings
@@ -32,6 +32,13 @@ TYPES = ("experiment", "assignment", "event")
 SOURCES = ("outbox", "landing")
 # One transaction of PostgreSQL each: Debezium holds a transaction back until its commit.
 _SLICE = timedelta(minutes=1)
+# When the rows were accepted that are sent again: from the outbox, or from the facts themselves.
+_OUTBOX = "select created_at as at from outbox_log where aggregate_type = %(kind)s"
+_FACTS = {
+    "event": "select created_at as at from events",
+    "assignment": "select created_at as at from assignments",
+    "experiment": "select updated_at as at from experiments where revision > 0",
+}
 # Columns of landing_rows in the order of its definition; received_at is the clock of the replay.
 LANDING_COLUMNS = (
     "topic, partition, offset, kafka_timestamp, key, lsn, outbox_id, aggregate_id, aggregate_type, event_type, "
@@ -53,33 +60,45 @@ class Healed:
 
 
 def resend(settings: Settings, start: datetime, until: datetime, types: Sequence[str] = TYPES) -> int:
-    """Sends the outbox rows of [start, until) through Debezium and Kafka again; returns how many.
+    """Sends what was accepted in [start, until) through Debezium and Kafka again; returns the number of rows.
 
-    PostgreSQL copies them itself, a minute of acceptance per transaction. Raises ReplayError where the outbox does not
-    reach back to `start`.
+    PostgreSQL copies its outbox itself, a minute of acceptance per transaction; where retention dropped days of the
+    outbox, it makes the rows anew from the facts.
     """
     sent = 0
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
-        _demand_outbox(postgres, start, until)
+        kept = kept_from(postgres, "outbox_log") or start
         # Definitions and assignments first, as they were accepted before the events that need them.
         for kind in TYPES:
             if kind not in types:
                 continue
-            for first, last in _slices(postgres, start, until, kind):
-                row = postgres.execute("select resend_outbox(%s, %s, %s)", (kind, first, last)).fetchone()
-                sent += row[0] if row else 0
+            for function, table, first, last in (
+                ("resend_facts", _FACTS[kind], start, min(until, kept)),
+                ("resend_outbox", _OUTBOX, max(start, kept), until),
+            ):
+                for begin, end in _slices(postgres, table, first, last, kind):
+                    row = postgres.execute(f"select {function}(%s, %s, %s)".encode(), (kind, begin, end)).fetchone()
+                    assert row is not None
+                    sent += row[0]
     return sent
 
 
 def derive(clickhouse: ClickHouse, start: datetime, until: datetime, types: Sequence[str] = TYPES) -> int:
     """Passes the landed messages of [start, until) through the views again; returns how many.
 
-    A message is written over itself in landing, so that only what follows from it is new.
+    A message is written over itself in landing, so that only what follows from it is new. Of an outbox row that came
+    several times the last message is taken.
     """
     bounds: dict[str, Any] = {"start": start, "until": until, "types": list(types)}
     which = (
         "created_at >= {start:DateTime64(6, 'UTC')} and created_at < {until:DateTime64(6, 'UTC')} "
         "and aggregate_type in {types:Array(String)} and reason = ''"
+    )
+    position = "(topic, partition, offset, kafka_timestamp)"
+    again = f"from landing where {which} group by outbox_id having count() > 1"
+    which += (
+        f" and (outbox_id not in (select outbox_id {again})"
+        f" or {position} in (select argMax({position}, (kafka_timestamp, offset)) {again}))"
     )
     count = clickhouse.rows(f"select count() from landing where {which}", bounds)[0][0]  # noqa: S608
     clickhouse.command(
@@ -125,7 +144,7 @@ def heal(
         databases = Databases(postgres, clickhouse)
         closed = closed_until(postgres)
         until = min(until, closed) if until else closed
-        start = start or first_fact(postgres)
+        start = start or first_kept(postgres)
         if start is None or start >= until:
             return healed
         for turn in range(3):
@@ -169,38 +188,33 @@ def unequal_windows(databases: Databases, start: datetime, until: datetime, minu
 
 
 def _send_again(settings: Settings, clickhouse: ClickHouse, unequal: Sequence[Window], healed: Healed) -> None:
-    """Windows missing in landing come from the outbox; those that landed whole are derived again."""
+    """Windows missing in landing come from the outbox; those that landed whole are derived again.
+
+    Where the outbox was dropped, nobody knows whether they landed whole: they are sent again from the facts.
+    """
     from_outbox = {(w.aggregate_type, w.start, w.end) for w in unequal if w.hop == LANDING.name}
     from_landing = {(w.aggregate_type, w.start, w.end) for w in unequal if w.hop == PROCESSED.name} - from_outbox
     # Nothing can be sent again of a fact whose outbox row is missing.
     hopeless = {(w.aggregate_type, w.start, w.end) for w in unequal if w.hop == OUTBOX.name}
+    with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
+        kept = kept_from(postgres, "outbox_log")
+    from_outbox |= {window for window in from_landing if kept and window[1] < kept}
+    from_landing -= from_outbox
     for kind, start, end in sorted(from_outbox, key=lambda w: (TYPES.index(w[0]), w[1])):
         healed.resent += resend(settings, start, end, (kind,))
     for kind, start, end in sorted(from_landing - hopeless):
         healed.derived += derive(clickhouse, start, end, (kind,))
 
 
-def _demand_outbox(postgres: "psycopg.Connection[Any]", start: datetime, until: datetime) -> None:
-    """Raises ReplayError if facts of the span are kept whose outbox rows were dropped."""
-    oldest = first_fact(postgres)
-    row = postgres.execute(
-        "select min(created_at) from events where created_at >= %s and created_at < %s", (start, until)
-    ).fetchone()
-    fact = row[0] if row else None
-    if fact is not None and (oldest is None or fact < oldest):
-        raise ReplayError(
-            f"the outbox is kept from {oldest or 'now'} on, events of the span from {fact} on: replay the part before "
-            "from landing (--source landing), the rest from the outbox"
-        )
-
-
 def _slices(
-    postgres: "psycopg.Connection[Any]", start: datetime, until: datetime, kind: str
+    postgres: "psycopg.Connection[Any]", table: str, start: datetime, until: datetime, kind: str
 ) -> Iterator[tuple[datetime, datetime]]:
-    """Parts of [start, until) that hold rows of that type."""
+    """Parts of [start, until) in which `table`, a select with the placeholders of the span, has rows of that type."""
+    if start >= until:
+        return
     rows = postgres.execute(
-        """select distinct date_bin(%(slice)s, created_at, %(start)s) from outbox_log
-           where created_at >= %(start)s and created_at < %(until)s and aggregate_type = %(kind)s order by 1""",
+        f"select distinct date_bin(%(slice)s, at, %(start)s) from ({table}) t "  # noqa: S608
+        "where at >= %(start)s and at < %(until)s order by 1".encode(),
         {"slice": _SLICE, "start": start, "until": until, "kind": kind},
     ).fetchall()
     for (first,) in rows:

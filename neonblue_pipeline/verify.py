@@ -1,7 +1,7 @@
 """The proof: every hop of the way, window by window, with the ids in which it differs. Reads, never writes.
 
-Each database counts and sums its own rows; to Python come a row per window and, of a window that differs, the
-ids of a few buckets of it.
+Each database counts its own facts and sums their digests; to Python come a row per window and, of a window that
+differs, the ids of a few buckets of it.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,8 @@ from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline import kafka
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.clickhouse import ClickHouse
-from neonblue_pipeline.reconcile import HOPS, Databases, Hop, Window, closed_until, first_fact
+from neonblue_pipeline.kept import first_kept
+from neonblue_pipeline.reconcile import HOPS, Databases, Hop, Window, closed_until
 from neonblue_pipeline.recount import event_days, rollup_differences
 from neonblue_pipeline.settings import SLOT, TOPIC, Settings
 from neonblue_pipeline.sqlfiles import read_sql
@@ -24,11 +25,12 @@ _GAPS_TOLD = 20
 
 @dataclass(frozen=True)
 class Gap:
-    """Where a hop differs: the window in words, and examples of what is missing after it or only there."""
+    """Where a hop differs: the window in words; examples of what is missing after it, only there, or not the same."""
 
     where: str
     missing: list[str] = field(default_factory=list)
     surplus: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def verify(
     ):
         closed = closed_until(postgres)
         until = min(until, closed) if until else closed
-        start = start or first_fact(postgres)
+        start = start or first_kept(postgres)
         databases = Databases(postgres, clickhouse)
         minutes = settings.reconciliation_window_minutes
         windows: dict[str, list[Window]] = {hop.name: [] for hop in HOPS}
@@ -111,8 +113,8 @@ def _hop(databases: Databases, hop: Hop, windows: list[Window]) -> Check:
     gaps = []
     unequal = [window for window in windows if not window.equal]
     for window in unequal[:_GAPS_TOLD]:
-        missing, surplus = databases.differences(hop, window)
-        gaps.append(Gap(str(window), missing, surplus))
+        found = databases.differences(hop, window)
+        gaps.append(Gap(str(window), found.missing, found.surplus, found.changed))
     rows = sum(window.postgres[0] for window in windows)
     detail = f"{hop.left.what} = {hop.right.what}" if not unequal else f"{len(unequal)} windows differ"
     return Check(hop.name, not unequal, detail, len(windows), rows, gaps)

@@ -51,7 +51,7 @@ def _print(report: "object") -> None:
     for check in report.checks:
         for gap in check.gaps:
             wide.print(Text(gap.where, "red" if not check.ok else "yellow"), soft_wrap=True)
-            for what, ids in (("missing", gap.missing), ("only there", gap.surplus)):
+            for what, ids in (("missing", gap.missing), ("only there", gap.surplus), ("changed", gap.changed)):
                 if ids:
                     wide.print(Text(f"    {what}: {', '.join(ids)}"), soft_wrap=True)
     if report.behind:

@@ -21,7 +21,7 @@ RECHECK = timedelta(days=1)
     check_specs=[dg.AssetCheckSpec("windows_are_proven", asset="reconciliation")],
 )
 def reconciliation(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
-    """Count and order-free checksum of ids for each closed window, into reconciliation_windows.
+    """Count and order-free checksum of whole facts for each closed window, into reconciliation_windows.
 
     A window is closed when it is over and no writer that could still add to it is at work. What is missing in one is
     sent again, once it is sure that it is not only late. Rows in outbox_events get processed_at from the time of the
@@ -36,11 +36,11 @@ def reconciliation(context: dg.AssetExecutionContext, servers: Servers) -> dg.Ma
         span = reconcile.closed_windows(postgres, minutes, RECHECK)
         if span is not None:
             windows = reconcile.compare(postgres, clickhouse, *span, minutes)
-            reconcile.record(postgres, windows)
+            reconcile.record(postgres, windows, *span)
             if not all(window.equal for window in windows):
                 healed = replay.heal(settings, *span, patience_s=60, tell=context.log.warning)
                 windows = reconcile.compare(postgres, clickhouse, *span, minutes)
-                reconcile.record(postgres, windows)
+                reconcile.record(postgres, windows, *span)
     gaps = [str(window) for window in windows if not window.equal]
     # What is late is not missing: the next run looks at it again, and the lag sensors tell of it meanwhile.
     passed = not gaps or bool(healed.behind)
