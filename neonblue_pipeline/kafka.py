@@ -1,9 +1,10 @@
-"""The topic and the consumer group: creation, end offsets, committed offsets. Plain kafka-python."""
+"""The topic and the consumer group: creation, end offsets, committed offsets, single messages. Plain kafka-python."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from neonblue_pipeline.settings import CONSUMER_GROUP, TOPIC, Settings
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
     from kafka import KafkaAdminClient
 
 _FETCH_S = 10
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Message:
+    """Where a message is in the topic, when the broker took it, and the size of its value in bytes."""
+
+    partition: int
+    offset: int
+    at: datetime
+    key: bytes
+    has_value: bool
+    size: int
 
 
 @contextmanager
@@ -101,3 +115,35 @@ def first_timestamps(settings: Settings) -> dict[int, datetime]:
     finally:
         consumer.close()
     return found
+
+
+def read(settings: Settings, partition: int, first: int, last: int) -> Iterator[Message]:
+    """The messages at the offsets `first` to `last` of one partition; an offset may hold none.
+
+    Raises KafkaError when the broker does not bring the reader past `last` in time.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.errors import KafkaTimeoutError
+
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        client_id="neonblue_pipeline",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    try:
+        place = TopicPartition(TOPIC, partition)
+        consumer.assign([place])
+        consumer.seek(place, first)
+        deadline = time.monotonic() + _FETCH_S
+        while consumer.position(place) <= last:
+            if time.monotonic() > deadline:
+                raise KafkaTimeoutError(f"{TOPIC}: partition {partition} could not be read from {first} to {last}")
+            for message in consumer.poll(timeout_ms=500).get(place, []):
+                if message.offset > last:
+                    return
+                at = _EPOCH + timedelta(milliseconds=message.timestamp)
+                value = message.value
+                yield Message(partition, message.offset, at, message.key or b"", value is not None, len(value or b""))
+    finally:
+        consumer.close()

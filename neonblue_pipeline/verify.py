@@ -5,13 +5,13 @@ differs, the ids of a few buckets of it.
 """
 
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import psycopg
 
 from neonblue_pipeline import clickhouse as clickhouse_client
-from neonblue_pipeline import kafka
+from neonblue_pipeline import offsets
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.kept import first_kept
@@ -131,31 +131,25 @@ def _slot(postgres: "psycopg.Connection[Any]") -> Check:
 
 def _topic(settings: Settings, clickhouse: ClickHouse, *, whole: bool) -> Check:
     """Every offset that ClickHouse has committed must have landed: counted per partition in the present topic."""
-    ends, committed = kafka.end_offsets(settings), kafka.committed_offsets(settings)
-    if not ends:
+    found = offsets.partitions(settings, clickhouse)
+    if not found:
         return Check("topic", False, f"topic {TOPIC} does not exist: `neonblue recover` makes it again")
-    born = kafka.first_timestamps(settings)
-    gaps, landed_all, unread = [], 0, 0
-    for partition, (begin, end) in sorted(ends.items()):
-        read_to = min(max(committed.get(partition, 0), begin), end)
-        unread += end - read_to
-        bounds: dict[str, Any] = {"p": partition, "begin": begin, "end": read_to, "topic": TOPIC}
-        bounds["born"] = born.get(partition, datetime.now(UTC))
-        landed = clickhouse.read("landed_offsets", **bounds)[0]["landed"]
-        landed_all += landed
-        if landed != read_to - begin:
-            holes = clickhouse.read("landing_holes", **bounds)
-            gaps.append(
-                Gap(
-                    f"topic: partition {partition}: {read_to - begin:,} offsets read, {landed:,} landed",
-                    [f"offsets {hole['first']} to {hole['last']}" for hole in holes],
-                )
-            )
-    detail = f"{landed_all:,} messages landed, {unread:,} unread"
+    gaps = [
+        Gap(
+            f"topic: partition {each.number}: {each.read:,} offsets read, {each.landed:,} landed",
+            [f"offsets {first} to {last}" for first, last in each.lost[:5]],
+        )
+        for each in found
+        if each.lost
+    ]
+    landed = sum(each.landed for each in found)
+    detail = f"{landed:,} messages landed, {sum(each.unread for each in found):,} unread"
+    if empty := sum(len(each.empty) for each in found):
+        detail += f"; {empty:,} without a value, which the next reconciliation keeps as dead letters"
     if gaps and whole:
         detail += "; those that did not land were sent again"
     # What a lost message held may have come by another one.
-    return Check("topic", whole or not gaps, detail, len(ends), landed_all, gaps)
+    return Check("topic", whole or not gaps, detail, len(found), landed, gaps)
 
 
 def _rollups(clickhouse: ClickHouse, start: datetime | None, until: datetime) -> Check:

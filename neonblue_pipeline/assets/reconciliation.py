@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from neonblue_pipeline import reconcile, replay
+from neonblue_pipeline import offsets, reconcile, replay
 from neonblue_pipeline.assets.recovery import told
 from neonblue_pipeline.resources import Servers, comment
 
@@ -25,7 +25,7 @@ def reconciliation(context: dg.AssetExecutionContext, servers: Servers) -> dg.Ma
 
     A window is closed when it is over and no writer that could still add to it is at work. What is missing in one is
     sent again, once it is sure that it is not only late. Rows in outbox_events get processed_at from the time of the
-    proof.
+    proof. Messages without a value, which ClickHouse passes over, become dead letters here.
     """
     started = time.monotonic()
     settings = servers.settings
@@ -33,6 +33,7 @@ def reconciliation(context: dg.AssetExecutionContext, servers: Servers) -> dg.Ma
     windows: list[reconcile.Window] = []
     healed = replay.Healed()
     with servers.postgres() as postgres, servers.clickhouse(comment(context)) as clickhouse:
+        kept = offsets.keep_empty(settings, clickhouse)
         span = reconcile.closed_windows(postgres, minutes, RECHECK)
         if span is not None:
             windows = reconcile.compare(postgres, clickhouse, *span, minutes)
@@ -50,6 +51,7 @@ def reconciliation(context: dg.AssetExecutionContext, servers: Servers) -> dg.Ma
             "proven": len(windows) - len(gaps),
             "rows": sum(w.postgres[0] for w in windows),
             "gaps": gaps[:100],
+            "messages_without_value": kept,
             "closed_until": span[1].isoformat() if span else "no window is closed yet",
             "seconds": round(time.monotonic() - started, 3),
             **told(healed),

@@ -1,5 +1,5 @@
 -- landing_holes.sql (ClickHouse): offsets of one partition that did not land
--- Grain:  hole, the first five; parameters as in landed_offsets
+-- Grain:  hole, the first ones; parameters as in landed_offsets, most
 select first, last
 from (
     select toInt64(offset) - 1 as last,
@@ -15,4 +15,4 @@ from (
 )
 where first <= last
 order by first
-limit 5
+limit {most:UInt32}
