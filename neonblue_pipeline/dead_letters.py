@@ -61,7 +61,8 @@ def replay(settings: Settings) -> int:
             if not letters:
                 return sent
             _through_views(clickhouse, [letter for letter in letters if letter.landed])
-            _through_topic(settings, [letter for letter in letters if not letter.landed])
+            # One without a value says nothing that could be read the next time: it is only closed.
+            _through_topic(settings, [letter for letter in letters if not letter.landed and letter.raw])
             clickhouse.insert(
                 "dead_letters_replayed",
                 [*_KEY, "replayed_at"],

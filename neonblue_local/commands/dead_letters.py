@@ -25,9 +25,11 @@ def dead_letters(
 
     neonblue dead-letters --replay
     """
-    from neonblue_pipeline import clickhouse, dead_letters
+    from neonblue_pipeline import clickhouse, dead_letters, offsets
 
     with pipeline_settings() as settings:
+        with clickhouse.connect(settings, "neonblue dead-letters") as server:
+            offsets.keep_empty(settings, server)
         if replay:
             sent = dead_letters.replay(settings)
             print(json.dumps({"replayed": sent}) if as_json else f"{sent:,} messages sent again")
