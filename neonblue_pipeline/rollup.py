@@ -16,6 +16,8 @@ from neonblue_pipeline.settings import TOPIC, Settings
 from neonblue_pipeline.sqlfiles import read_sql
 
 BY_DAY = ("user_rollup", "hourly_metrics", "daily_metrics", "user_journeys")
+# As BY_DAY, but of no experiment: what is true of a user whatever he takes part in.
+OF_USERS = ("user_days",)
 SUMMARY = "experiment_summary"
 _DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
 _LOCK = "hashtext('neonblue rollups')"
@@ -84,14 +86,15 @@ def _batches(events_by_day: dict[date, int], limit: int) -> Iterator[list[date]]
 
 def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) -> int:
     """Builds `days` of every rollup in staging and swaps them in; returns the number of attributed events."""
-    for table in ("attributed_events", *(f"{name}_staging" for name in BY_DAY)):
+    tables = (*BY_DAY, *OF_USERS)
+    for table in ("attributed_events", *(f"{name}_staging" for name in tables)):
         clickhouse.command(f"truncate table {table}")
     # A late import may span years: staging takes any number of days in one insert.
     many: dict[str, Any] = {"max_partitions_per_insert_block": 0}
     window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
     clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window)
-    for name in BY_DAY:
-        clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), **many)
+    for name in tables:
+        clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), window if name in OF_USERS else None, **many)
         filled = _rows_by_day(clickhouse, f"{name}_staging")
         for day in days:
             # REPLACE from an empty partition would keep nothing and say nothing: a day without rows is dropped.
@@ -99,7 +102,7 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
             clickhouse.command(f"alter table {name} {swap}")
         rows[name] = rows.get(name, 0) + sum(filled.values())
     attributed = clickhouse.rows("select count() from attributed_events")[0][0]
-    for table in ("attributed_events", *(f"{name}_staging" for name in BY_DAY)):
+    for table in ("attributed_events", *(f"{name}_staging" for name in tables)):
         clickhouse.command(f"truncate table {table}")
     return attributed
 

@@ -13,6 +13,7 @@ from .funnels import FunnelStep, funnel, observed_long_enough, within_window
 from .group_sequential import Boundaries, boundaries, group_sequential, spent_alpha
 from .joint import JointMoments
 from .means import mean_difference, welch
+from .midway import Midway, midway
 from .moments import Moments
 from .multiplicity import adjust, interval_alpha
 from .planning import days_left, minimum_detectable_effect, power, power_so_far, sample_size
@@ -27,6 +28,7 @@ from .sample_ratio_exact import (
     sample_ratio_by_dimension,
     sample_ratio_exact,
 )
+from .sample_ratio_phases import sample_ratio_phases, sample_ratio_phases_anytime
 from .stratification import PostStratified, Segments, by_segment, intervals_at, post_stratify
 from .trust import aa_calibration, crossed_users, non_inferiority, pre_period_imbalance
 
@@ -41,6 +43,7 @@ __all__ = [
     "InvalidInput",
     "JointMoments",
     "MetricResult",
+    "Midway",
     "Moments",
     "PostStratified",
     "Posterior",
@@ -71,6 +74,7 @@ __all__ = [
     "interval_levels",
     "intervals_at",
     "mean_difference",
+    "midway",
     "minimum_detectable_effect",
     "msprt",
     "needs_exact",
@@ -92,6 +96,8 @@ __all__ = [
     "sample_ratio_auto",
     "sample_ratio_by_dimension",
     "sample_ratio_exact",
+    "sample_ratio_phases",
+    "sample_ratio_phases_anytime",
     "sample_size",
     "spent_alpha",
     "t_effect",

@@ -54,8 +54,8 @@ def power(
     n_ = np.asarray(n, dtype=np.float64)
     with np.errstate(all="ignore"):
         ncp = delta / np.sqrt(unit * variants / n_)
-        q = _critical(n_ * 2.0 / variants, level, sided, sequential_tuning_n)
-        return _power_at(ncp, q, sided)
+        q = critical_value(n_ * 2.0 / variants, level, sided, sequential_tuning_n)
+        return power_at(ncp, q, sided)
 
 
 def sample_size(
@@ -88,10 +88,10 @@ def sample_size(
     with np.errstate(all="ignore"):
         toward = np.abs(delta) if sided == "two" else (delta if sided == "greater" else -delta)
         if sequential_tuning_n is None:
-            needed = _ncp_for(power, float(_critical(1.0, level, sided, None)), sided)
+            needed = ncp_for(power, float(critical_value(1.0, level, sided, None)), sided)
             each = (needed / toward) ** 2 * unit
         else:
-            each = _solve_sequential(toward, unit, power, level, sided, sequential_tuning_n)
+            each = users_for_sequence(toward, unit, power, level, sided, sequential_tuning_n)
         # a hair off the ceiling, so that rounding in the last digit never asks for one more user
         each = np.where(toward < 0.0, np.nan, np.ceil(each * (1.0 - 1e-12)))
     return np.asarray(each * variants)
@@ -122,8 +122,8 @@ def minimum_detectable_effect(
     level = check_rate("alpha", alpha) / comparisons
     n_, m = np.asarray(n, dtype=np.float64), np.asarray(mean, dtype=np.float64)
     with np.errstate(all="ignore"):
-        q = _critical(n_ * 2.0 / variants, level, sided, sequential_tuning_n)
-        needed = np.vectorize(lambda c: _ncp_for(power, float(c), sided), otypes=[np.float64])(q)
+        q = critical_value(n_ * 2.0 / variants, level, sided, sequential_tuning_n)
+        needed = np.vectorize(lambda c: ncp_for(power, float(c), sided), otypes=[np.float64])(q)
         factor = needed**2 * variants / n_  # δ² = factor × (σ_c² + σ_t²)
         sign = -1.0 if sided == "less" else 1.0
         if metric == "proportion":
@@ -170,7 +170,7 @@ def power_so_far(
     with np.errstate(all="ignore"):
         final_se = np.asarray(standard_error, dtype=np.float64) * np.sqrt(np.asarray(share_of_final, dtype=np.float64))
         ncp = np.asarray(effect_size, dtype=np.float64) / np.where(final_se > 0.0, final_se, np.nan)
-        return _power_at(ncp, _critical(1.0, level, sided, None), sided)
+        return power_at(ncp, critical_value(1.0, level, sided, None), sided)
 
 
 def _absolute(effect_size: ArrayLike, mean: ArrayLike, relative: bool) -> FloatArray:
@@ -196,8 +196,8 @@ def _unit_variance(
     return np.where((p_t >= 0.0) & (p_t <= 1.0), (m * (1.0 - m) + p_t * (1.0 - p_t)) * left, np.nan)
 
 
-def _critical(pair_n: ArrayLike, level: float, sided: Sided, tuning_n: float | None) -> FloatArray:
-    """z that must be passed, shape (k,); for a confidence sequence it depends on the users of the pair."""
+def critical_value(pair_n: ArrayLike, level: float, sided: Sided, tuning_n: float | None) -> FloatArray:
+    """z that must be passed, shape (k,); for a confidence sequence (tuning_n) it depends on the users of the pair."""
     if tuning_n is not None:
         ones = np.ones(np.shape(pair_n))
         sequence = confidence_sequence(0.0 * ones, ones, pair_n, level, tuning_n=tuning_n, sided=sided)
@@ -205,14 +205,15 @@ def _critical(pair_n: ArrayLike, level: float, sided: Sided, tuning_n: float | N
     return np.asarray(-special.ndtri(level / 2.0 if sided == "two" else level))
 
 
-def _power_at(ncp: FloatArray, q: FloatArray, sided: Sided) -> FloatArray:
+def power_at(ncp: FloatArray, q: FloatArray, sided: Sided) -> FloatArray:
+    """Power at a non-centrality (effect/standard error) against a critical value, shape (k,)."""
     if sided == "less":
         return np.asarray(special.ndtr(-ncp - q))
     up = special.ndtr(ncp - q)
     return np.asarray(up + special.ndtr(-ncp - q) if sided == "two" else up)
 
 
-def _ncp_for(power: float, q: float, sided: Sided) -> float:
+def ncp_for(power: float, q: float, sided: Sided) -> float:
     """Non-centrality at which the test has this power: 0 when chance alone gives more."""
     if not np.isfinite(q):
         return float("nan")
@@ -225,7 +226,7 @@ def _ncp_for(power: float, q: float, sided: Sided) -> float:
     return float(optimize.brentq(wanted, 0.0, simple + 2.0, xtol=1e-13))
 
 
-def _solve_sequential(
+def users_for_sequence(
     toward: FloatArray, unit: FloatArray, power: float, level: float, sided: Sided, tuning_n: float
 ) -> FloatArray:
     """Users of one variant at which the power of a confidence sequence reaches `power`: bisection on log n."""
@@ -236,7 +237,7 @@ def _solve_sequential(
         n = np.exp(middle)
         ncp = toward / np.sqrt(unit / n)
         reached = (
-            _power_at(ncp, _critical(2.0 * n, level, sided, tuning_n), "two" if sided == "two" else "greater") >= power
+            power_at(ncp, critical_value(2.0 * n, level, sided, tuning_n), "two" if sided == "two" else "greater") >= power
         )
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     each = np.exp(high)

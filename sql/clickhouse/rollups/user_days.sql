@@ -1,0 +1,11 @@
+-- user_days: on what each user came on each of the days {days}, and how many of the events have a doubtful clock
+insert into user_days_staging (day, user_id, device, browser, events, late_events, ahead_events, early_of)
+select event_date, user_id,
+       argMinIf(ifNull(toString(device), ''), (timestamp, id), ifNull(toString(device), '') != ''),
+       argMinIf(ifNull(toString(browser), ''), (timestamp, id), ifNull(toString(browser), '') != ''),
+       count(), countIf(created_at > timestamp + toIntervalDay(1)), countIf(timestamp > created_at + toIntervalMinute(1)),
+       arraySort(groupArrayIf(assumeNotNull(experiment_id), experiment_id is not null and ifNull(timestamp < assignment_at, false)))
+from events_processed
+where event_date in {days:Array(Date32)}
+  and timestamp >= toDateTime64({first_day:Date32}, 6, 'UTC') and timestamp < toDateTime64({last_day:Date32} + 1, 6, 'UTC')
+group by event_date, user_id

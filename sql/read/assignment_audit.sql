@@ -1,0 +1,60 @@
+-- assignment_audit.sql (ClickHouse): what else speaks for or against the data of each experiment
+-- Grain:  experiment
+-- Units:  users, in numbers: assigned, crossed (seen in several variants, not compared), recent (assigned in the last recent_days);
+--         seen, unexposed: per variant, users with events that count, and those of them without an exposure
+--         events of its compared users during the run: counted, ahead, early, late; late ones happened after the experiment was
+--         made, so that an import of old events is not late
+-- Time:   recent_days: at most 7, since the start or the making of the experiment, until the cut-off
+with
+    runs as (
+        select d.experiment_id as experiment_id, c.cutoff_at as cutoff_at, d.created_at as made_at,
+               ifNull(d.started_at, d.created_at) as begun_at, ifNull(d.stopped_at, c.cutoff_at) as ended_at, d.stopped_at is not null as ended,
+               least(greatest(dateDiff('second', begun_at, c.cutoff_at), 3600), 604800) as recent_seconds
+        from experiment_definitions as d
+        inner join experiment_cutoffs as c on c.experiment_id = d.experiment_id
+    ),
+    assigned as (
+        select a.experiment_id as experiment_id, count() as users, countIf(a.assigned_at > r.cutoff_at - r.recent_seconds) as recent
+        from assigned_users as a
+        inner join runs as r on r.experiment_id = a.experiment_id
+        group by experiment_id
+    ),
+    crossed as (
+        select experiment_id, count() as users
+        from assignments_mv
+        where (experiment_id, user_id) in (select experiment_id, user_id from crossed_users)
+        group by experiment_id
+    ),
+    exposed as (
+        select experiment_id, mapFromArrays(groupArray(variant), groupArray(seen)) as seen,
+               mapFromArrays(groupArray(variant), groupArray(unexposed)) as unexposed
+        from (
+            select experiment_id, variant, count() as seen, countIf(exposures = 0) as unexposed
+            from (
+                select experiment_id, any(variant_key) as variant, user_id, sum(j.exposures) as exposures
+                from user_journeys as j
+                where (experiment_id, user_id) not in (select experiment_id, user_id from crossed_users)
+                group by experiment_id, user_id
+            )
+            group by experiment_id, variant
+        )
+        group by experiment_id
+    ),
+    clocks as (
+        select a.experiment_id as experiment_id, sum(u.events) as events, sum(u.ahead_events) as ahead,
+               sum(if(u.day >= toDate32(r.made_at), u.late_events, 0)) as late, sum(countEqual(u.early_of, a.experiment_id)) as early
+        from assigned_users as a
+        inner join runs as r on r.experiment_id = a.experiment_id
+        inner join user_days as u on u.user_id = a.user_id
+        where u.day >= toDate32(r.begun_at) and u.day <= toDate32(r.ended_at + toIntervalDay(1))
+        group by experiment_id
+    )
+select r.experiment_id as experiment_id, r.cutoff_at as cutoff_at, r.ended as ended, r.recent_seconds / 86400 as recent_days,
+       a.users as assigned, a.recent as recent, x.users as crossed, e.seen as seen, e.unexposed as unexposed,
+       c.events as counted_events, c.ahead as ahead_events, c.late as late_events, c.early as early_events
+from runs as r
+left join assigned as a on a.experiment_id = r.experiment_id
+left join crossed as x on x.experiment_id = r.experiment_id
+left join exposed as e on e.experiment_id = r.experiment_id
+left join clocks as c on c.experiment_id = r.experiment_id
+order by experiment_id
