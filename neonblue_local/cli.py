@@ -6,6 +6,7 @@ import sys
 import typer
 
 from neonblue_local.commands import look, stack
+from neonblue_local.commands.alarms import alarms
 from neonblue_local.commands.analyze import analyze
 from neonblue_local.commands.dead_letters import dead_letters
 from neonblue_local.commands.demo import demo
@@ -35,6 +36,7 @@ commands.command()(stack.up)
 commands.command()(demo)
 commands.command("import")(import_)
 commands.command()(look.status)
+commands.command()(alarms)
 commands.command()(look.results)
 commands.command()(verify)
 commands.command()(replay)

@@ -63,12 +63,27 @@ def replay(settings: Settings) -> int:
             _through_views(clickhouse, [letter for letter in letters if letter.landed])
             # One without a value says nothing that could be read the next time: it is only closed.
             _through_topic(settings, [letter for letter in letters if not letter.landed and letter.raw])
-            clickhouse.insert(
-                "dead_letters_replayed",
-                [*_KEY, "replayed_at"],
-                [[*(getattr(letter, name) for name in _KEY), began] for letter in letters],
-            )
+            _close(clickhouse, letters, began)
             sent += len(letters)
+
+
+def discard(settings: Settings) -> int:
+    """Closes every open dead letter without sending it; returns how many. They stay in the list of all."""
+    given_up = 0
+    with clickhouse_client.connect(settings, "neonblue_pipeline dead letters") as clickhouse:
+        began = clickhouse.rows("select now64(6)")[0][0]
+        while letters := [found for found in read(clickhouse, limit=_AT_ONCE) if found.received_at < began]:
+            _close(clickhouse, letters, began)
+            given_up += len(letters)
+    return given_up
+
+
+def _close(clickhouse: ClickHouse, letters: list[DeadLetter], at: datetime) -> None:
+    clickhouse.insert(
+        "dead_letters_replayed",
+        [*_KEY, "replayed_at"],
+        [[*(getattr(letter, name) for name in _KEY), at] for letter in letters],
+    )
 
 
 def _through_views(clickhouse: ClickHouse, letters: list[DeadLetter]) -> None:

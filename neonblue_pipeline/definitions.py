@@ -3,7 +3,17 @@
 import dagster as dg
 
 from neonblue_pipeline import jobs, schedules, sensors
-from neonblue_pipeline.assets import health, reconciliation, recovery, rollups, schema, significance, stream, upkeep
+from neonblue_pipeline.assets import (
+    checks,
+    health,
+    reconciliation,
+    recovery,
+    rollups,
+    schema,
+    significance,
+    stream,
+    upkeep,
+)
 from neonblue_pipeline.resources import Servers
 
 defs = dg.Definitions(
@@ -22,9 +32,10 @@ defs = dg.Definitions(
         upkeep.thinned_cutoffs,
         upkeep.pruned_runs,
     ],
+    asset_checks=[checks.probes_find_nothing, checks.one_variant_a_user],
     jobs=jobs.ALL,
     schedules=schedules.ALL,
-    sensors=[sensors.stream_lag, sensors.connector_state, sensors.broken_stream],
+    sensors=[sensors.alarm_sensor, sensors.connector_state, sensors.broken_stream],
     resources={"servers": Servers()},
     # A step is a few statements to a server: a process for each would cost more than the work.
     executor=dg.in_process_executor,

@@ -7,6 +7,7 @@ PipelineError
 ├── ConnectorError        the connector cannot be registered or does not run
 ├── RollupBusy            another process is building the rollups
 ├── HealthError           a canary did not come out at the other end
+├── NotifyError           a service did not take the message of an alarm
 ├── ReplayError           what was asked to be sent again cannot be
 ├── RecoveryError         a part of the stream cannot be brought back by itself
 └── JobFailed             a Dagster run of a command ended in failure
@@ -39,6 +40,10 @@ class RollupBusy(PipelineError):
 
 class HealthError(PipelineError):
     """A canary event did not come out at the other end."""
+
+
+class NotifyError(PipelineError):
+    """A service did not take the message of an alarm, or its URL names none."""
 
 
 class ReplayError(PipelineError):

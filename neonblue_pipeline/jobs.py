@@ -2,12 +2,16 @@
 
 import dagster as dg
 
-_ROLLUPS = dg.AssetSelection.groups("rollups", "results")
-_RECONCILIATION = dg.AssetSelection.assets("reconciliation")
+from neonblue_pipeline.assets import checks
+
+# Looked at by a job of their own, not by every job that makes the assets they are shown on.
+_WATCHING = dg.AssetSelection.checks(checks.probes_find_nothing, checks.one_variant_a_user)
+_ROLLUPS = dg.AssetSelection.groups("rollups", "results") - _WATCHING
+_RECONCILIATION = dg.AssetSelection.assets("reconciliation") - _WATCHING
 
 setup = dg.define_asset_job(
     "setup",
-    selection=dg.AssetSelection.groups("postgres", "stream", "clickhouse"),
+    selection=dg.AssetSelection.groups("postgres", "stream", "clickhouse") - _WATCHING,
     description="Everything that must stand before the first event: schemas, topic, connector, tap. Safe to repeat.",
 )
 live = dg.define_asset_job(
@@ -27,7 +31,9 @@ daily = dg.define_asset_job(
     description="Day partitions ahead, old cut-offs thinned, old Dagster runs deleted; results once a day in any case.",
 )
 health = dg.define_asset_job(
-    "health", selection=dg.AssetSelection.assets("end_to_end_health"), description="A canary event the whole way."
+    "health",
+    selection=dg.AssetSelection.assets("end_to_end_health") | _WATCHING,
+    description="A canary event the whole way, and every check of the way and of the data.",
 )
 repair = dg.define_asset_job(
     "repair",

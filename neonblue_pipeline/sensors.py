@@ -1,4 +1,4 @@
-"""What is looked at all the time between runs: lag at each hop, state of the connector. Sensors probe; runs repair."""
+"""What is looked at all the time between runs: alarms, state of the connector. Sensors probe; runs repair."""
 
 import json
 import time
@@ -6,50 +6,57 @@ from typing import Any
 
 import dagster as dg
 
-from neonblue_pipeline import connector, jobs, lag, recovery
+from neonblue_pipeline import alarms, connector, dagster_findings, jobs, probes, recovery
+from neonblue_pipeline.assets import checks
 from neonblue_pipeline.resources import Servers
 from neonblue_pipeline.settings import CONNECTOR
 
-# The asset on which a hop's observation is shown.
-_ASSET_OF = {"unread_messages": "landing", "rollup_age": "user_rollup"}
 _RUNS = "runs"
 _REPAIR_EVERY_S = 300
 _UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 @dg.sensor(
-    name="stream_lag",
-    minimum_interval_seconds=30,
+    name="alarms",
+    minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description=lag.__doc__,
+    description=alarms.__doc__,
 )
-def stream_lag(context: dg.SensorEvaluationContext, servers: Servers) -> dg.SensorResult:
-    """Tells each hop once when it becomes late and once when it is well again; the cursor keeps since when."""
-    late_since: dict[str, float] = json.loads(context.cursor or "{}")
-    hops = lag.measure(servers.settings)
-    events = []
-    for hop in hops:
-        since = late_since.get(hop.name)
-        if hop.late == (since is not None):
-            continue
-        if hop.late:
-            late_since[hop.name] = time.time()
-            context.log.warning(f"late: {hop}; {hop.cure}")
-        else:
-            context.log.info(f"well again after {time.time() - late_since.pop(hop.name):.0f} s: {hop}")
-        metadata: dict[str, Any] = {
-            "hop": hop.name,
-            "late": hop.late,
-            hop.unit: float(hop.value),
-            "limit": float(hop.limit),
-            "cure": hop.cure,
-        }
-        events.append(dg.AssetObservation(_ASSET_OF.get(hop.name, "connector"), metadata=metadata))
-    gone = late_since.keys() - {hop.name for hop in hops}
-    for name in gone:
-        late_since.pop(name)
-    told = "; ".join(str(hop) for hop in hops if hop.late) or "every hop is within its limit"
-    return dg.SensorResult(asset_events=events, cursor=json.dumps(late_since), skip_reason=dg.SkipReason(told))
+def alarm_sensor(context: dg.SensorEvaluationContext, servers: Servers) -> dg.SensorResult:
+    """Looks at every server and hop, at failed checks and failed jobs; tells what is newly broken or newly healed.
+
+    The cursor keeps where each hop was and what each check said, which is shown on the check's asset when it changes.
+    """
+    settings = servers.settings
+    memory: dict[str, Any] = json.loads(context.cursor or "{}")
+    positions = probes.Positions(memory.get("positions", {}))
+    seen = probes.look(settings, positions)
+    found = {one.probe.check: one.findings for one in seen} | dagster_findings.look(context)
+    change = alarms.record(settings, found, [one.probe.check for one in seen if not one.answered])
+    for alarm in change.broken:
+        context.log.warning(f"broken: {alarm}")
+    for alarm in change.healed:
+        context.log.info(f"healed: {alarm}")
+    alarms.deliver(settings)
+    if settings.alarm_heartbeat_url:
+        _beat(context, settings.alarm_heartbeat_url)
+    passed = {one.probe.check: not one.findings for one in seen}
+    changed = [one for one in seen if memory.get("passed", {}).get(one.probe.check) != passed[one.probe.check]]
+    told = "; ".join(sorted({finding.what for findings in found.values() for finding in findings}))
+    return dg.SensorResult(
+        asset_events=[checks.evaluation(one) for one in changed],
+        cursor=json.dumps({"positions": positions.known, "passed": passed}),
+        skip_reason=dg.SkipReason(told or "everything is well"),
+    )
+
+
+def _beat(context: dg.SensorEvaluationContext, url: str) -> None:
+    import httpx
+
+    try:
+        httpx.get(url, timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        context.log.warning(f"NEONBLUE_ALARM_HEARTBEAT_URL: {type(error).__name__}: the service does not take the beat")
 
 
 @dg.sensor(

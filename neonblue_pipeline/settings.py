@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     reconciliation_window_minutes: int = Field(5, ge=1, le=1440)
     rollup_batch_events: int = Field(5_000_000, ge=1)
     health_timeout_s: float = Field(60, gt=0)
+    # Where alarms go (neonblue_pipeline/notify.py): URLs with secrets, separated by spaces.
+    alarm_urls: str = ""
+    # A trouble is told when it has lasted so long, and healed when it has been gone for as long.
+    alarm_lasts_s: float = Field(10, ge=0)
+    # Asked after every look: a service that calls out when nobody asks it any more, as while PostgreSQL is down.
+    alarm_heartbeat_url: str | None = None
     connector_timeout_s: float = Field(90, gt=0)
 
     @cached_property

@@ -15,6 +15,7 @@ _SHOWN_BYTES = 60
 
 def dead_letters(
     replay: Annotated[bool, typer.Option("--replay", help="Send those that nobody sent again yet.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Give up those that nobody sent again yet.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Those that were sent again, too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="For a program: JSON on standard output.")] = False,
@@ -24,6 +25,8 @@ def dead_letters(
     neonblue dead-letters
 
     neonblue dead-letters --replay
+
+    neonblue dead-letters --discard
     """
     from neonblue_pipeline import clickhouse, dead_letters, offsets
 
@@ -33,6 +36,12 @@ def dead_letters(
         if replay:
             sent = dead_letters.replay(settings)
             print(json.dumps({"replayed": sent}) if as_json else f"{sent:,} messages sent again")
+            return
+        if discard:
+            given_up = dead_letters.discard(settings)
+            print(
+                json.dumps({"discarded": given_up}) if as_json else f"{given_up:,} messages given up; --all lists them"
+            )
             return
         with clickhouse.connect(settings, "neonblue dead-letters") as server:
             letters = dead_letters.read(server, everything=everything, limit=limit)

@@ -50,7 +50,7 @@ def end_to_end_health(context: dg.AssetExecutionContext, servers: Servers) -> dg
                 )
                 raise HealthError(
                     f"canary {canary} was accepted {settings.health_timeout_s:.0f} s ago and {where}; see the sensor "
-                    "stream_lag for the hop that stands still, and dead_letters for a refusal"
+                    "alarms for the hop that stands still, and dead_letters for a refusal"
                 )
             time.sleep(_LOOK_EVERY_S)
         seen = time.monotonic()

@@ -1,0 +1,60 @@
+"""Asset checks of the way and of the data: what the probes find now, and users seen in several variants."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from neonblue_pipeline import probes
+from neonblue_pipeline.resources import Servers
+
+# Users whose events name several variants are told as soon as there are any: the API never makes one by itself.
+CROSSED_CHECK = "one_variant_a_user"
+
+
+@dg.multi_asset_check(
+    specs=[dg.AssetCheckSpec(probe.check, asset=probe.asset) for probe in probes.PROBES],
+    name="probes_find_nothing",
+    can_subset=True,
+)
+def probes_find_nothing(context: dg.AssetCheckExecutionContext, servers: Servers) -> Iterator[dg.AssetCheckResult]:
+    """Every probe once; the sensor `alarms` looks more often, and shows a check here when it changes."""
+    wanted = {key.name for key in context.selected_asset_check_keys}
+    for seen in probes.look(servers.settings, probes.Positions()):
+        if seen.probe.check not in wanted:
+            continue
+        told = evaluation(seen)
+        yield dg.AssetCheckResult(
+            asset_key=told.asset_key,
+            check_name=told.check_name,
+            passed=told.passed,
+            severity=told.severity,
+            description=told.description,
+            metadata=told.metadata,
+        )
+
+
+@dg.asset_check(asset="experiment_quality", name=CROSSED_CHECK)
+def one_variant_a_user(context: dg.AssetCheckExecutionContext, servers: Servers) -> dg.AssetCheckResult:
+    """No user's events of the last day name more than one variant of an experiment."""
+    with servers.clickhouse(f"dagster run {context.run.run_id} check {CROSSED_CHECK}") as clickhouse:
+        rows = clickhouse.read("users_in_several_variants")
+    told = [f"experiment '{row['experiment']}': {row['crossed']:,} of {row['active']:,} users" for row in rows]
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"users with events in several variants: {'; '.join(told[:20])}" if rows else None,
+        metadata={"experiments": len(rows), "users": sum(row["crossed"] for row in rows)},
+    )
+
+
+def evaluation(seen: probes.Seen) -> dg.AssetCheckEvaluation:
+    """What a probe found, as its asset check shows it."""
+    serious = any(finding.serious for finding in seen.findings)
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(seen.probe.asset),
+        check_name=seen.probe.check,
+        passed=not seen.findings,
+        severity=dg.AssetCheckSeverity.ERROR if serious else dg.AssetCheckSeverity.WARN,
+        description="; ".join(finding.what for finding in seen.findings) or None,
+        metadata={finding.key: f"{finding.how_bad}; {finding.cure}" for finding in seen.findings},
+    )
