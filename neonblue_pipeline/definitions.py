@@ -31,6 +31,7 @@ defs = dg.Definitions(
         upkeep.day_partitions,
         upkeep.thinned_cutoffs,
         upkeep.pruned_runs,
+        upkeep.dropped_days,
     ],
     asset_checks=[checks.probes_find_nothing, checks.one_variant_a_user],
     jobs=jobs.ALL,

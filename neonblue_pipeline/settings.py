@@ -3,7 +3,7 @@
 from functools import cached_property
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from neonblue_pipeline.errors import SettingsMissing
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     clickhouse_reschedule_ms: int = Field(20, ge=1)
 
     reconciliation_window_minutes: int = Field(5, ge=1, le=1440)
+    # Days of acceptance that are kept before today; 0 keeps all. Only days that are proven are ever dropped.
+    outbox_keep_days: int = Field(14, ge=0)
+    events_keep_days: int = Field(0, ge=0)
+    landing_keep_days: int = Field(92, ge=0)
     rollup_batch_events: int = Field(5_000_000, ge=1)
     health_timeout_s: float = Field(60, gt=0)
     # Where alarms go (neonblue_pipeline/notify.py): URLs with secrets, separated by spaces.
@@ -52,6 +56,25 @@ class Settings(BaseSettings):
     # Asked after every look: a service that calls out when nobody asks it any more, as while PostgreSQL is down.
     alarm_heartbeat_url: str | None = None
     connector_timeout_s: float = Field(90, gt=0)
+
+    @field_validator("reconciliation_window_minutes")
+    @classmethod
+    def _a_day_has_whole_windows(cls, minutes: int) -> int:
+        if 1440 % minutes:
+            raise ValueError("must divide a day, as 5, 15 or 60 does")
+        return minutes
+
+    @field_validator("outbox_keep_days", "events_keep_days", "landing_keep_days")
+    @classmethod
+    def _each_outlives_the_one_before(cls, days: int, info: ValidationInfo) -> int:
+        least = {
+            "outbox_keep_days": 2,  # windows of the last day are compared again
+            "events_keep_days": info.data.get("outbox_keep_days") or 2,  # the outbox is compared with the events
+            "landing_keep_days": info.data.get("kafka_retention_days", 0) + 1,  # the topic is compared with landing
+        }[str(info.field_name)]
+        if 0 < days < least:
+            raise ValueError(f"must be 0 (keep all) or at least {least}")
+        return days
 
     @cached_property
     def connector_variables(self) -> dict[str, str]:
