@@ -1,10 +1,11 @@
-"""What would otherwise grow or run out: day partitions, old cut-offs, old Dagster runs."""
+"""What would otherwise grow or run out: day partitions, old days, old cut-offs, old Dagster runs."""
 
 import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from neonblue_pipeline import retention
 from neonblue_pipeline.resources import Servers, comment
 from neonblue_pipeline.sqlfiles import read_sql
 
@@ -50,3 +51,31 @@ def pruned_runs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             context.instance.delete_run(run.run_id)
         deleted += len(runs)
     return dg.MaterializeResult(metadata={"runs_deleted": deleted, "seconds": round(time.monotonic() - started, 3)})
+
+
+@dg.asset(
+    group_name="upkeep",
+    kinds={"postgres", "clickhouse"},
+    deps=["reconciliation"],
+    pool="reconciliation",
+    check_specs=[dg.AssetCheckSpec("old_days_are_proven", asset="dropped_days")],
+)
+def dropped_days(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
+    """Drops days of outbox and events, and months of landing, that are past their setting and proven.
+
+    A day that is not proven is never dropped, however full the disk: the check fails and says what to do.
+    """
+    done = retention.drop_old_days(servers.settings, tell=context.log.info)
+    held = [str(each) for each in done.held]
+    return dg.MaterializeResult(
+        metadata={"dropped": done.dropped, "bytes_freed": done.bytes_freed, "held": held},
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not held,
+                check_name="old_days_are_proven",
+                severity=dg.AssetCheckSeverity.ERROR,
+                metadata={"held": held},
+                description="; ".join(held) or None,
+            )
+        ],
+    )
