@@ -36,7 +36,7 @@ class Comparison(NamedTuple):
         at: place of the treatment's cell. cell, control: rows of sufficient_statistics.
         figures: column of experiment_results → value; None where undefined.
         absolute, relative: (estimate, standard error) in the metric's unit and as a fraction of the control; nan
-            where undefined.
+            where undefined. adjusted_absolute, adjusted_relative: the same by CUPED; nan without history.
         n: users of both variants together.
         imbalanced: whether the variants differed in this metric before the assignment.
     """
@@ -47,6 +47,8 @@ class Comparison(NamedTuple):
     figures: dict[str, float | None]
     absolute: tuple[float, float]
     relative: tuple[float, float]
+    adjusted_absolute: tuple[float, float]
+    adjusted_relative: tuple[float, float]
     n: float
     imbalanced: bool
 
@@ -83,8 +85,14 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]]) -> Iterator[Comparis
         columns |= _named(f"seq_{unit}", _INTERVAL, confidence_sequence(effect.estimate, effect.standard_error, n))
         posterior = gaussian_posterior(effect.estimate, effect.standard_error, higher_is_better=higher_is_better)
         columns |= _named(f"bayes_{unit}", _POSTERIOR, posterior)
-    columns |= _with_history(kind, controls, treated)
+    adjusted, columns["cuped_variance_removed"] = _with_history(kind, controls, treated)
+    for unit, effect in adjusted.items():
+        columns |= _named(f"cuped_{unit}", _EFFECT, effect)
+        columns |= _named(
+            f"cuped_seq_{unit}", _INTERVAL, confidence_sequence(effect.estimate, effect.standard_error, n)
+        )
     imbalance = pre_period_imbalance(_joint(controls, "x").variable(0), _joint(treated, "x").variable(0))
+    columns["pre_period_p_value"] = imbalance.p_value
     for row, (index, cell, base) in enumerate(pairs):
         yield Comparison(
             index,
@@ -93,25 +101,27 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]]) -> Iterator[Comparis
             {name: finite(values[row]) for name, values in columns.items()},
             _estimate(effects["abs"], row),
             _estimate(effects["rel"], row),
+            _estimate(adjusted["abs"], row),
+            _estimate(adjusted["rel"], row),
             float(n[row]),
             bool(imbalance.imbalanced[row]),
         )
 
 
-def _with_history(kind: str, controls: list[Row], treated: list[Row]) -> dict[str, NDArray[np.float64]]:
-    """The effects by CUPED, and the variance removed; nan where no user of a variant did anything before."""
+def _with_history(kind: str, controls: list[Row], treated: list[Row]) -> tuple[dict[str, Effect], NDArray[np.float64]]:
+    """The effects by CUPED, and the variance removed; all nan where no user of a variant did anything before."""
     variables = "ydxz" if kind == "ratio" else "yx"
     control, treatment = _joint(controls, variables), _joint(treated, variables)
     needed = "xz" if kind == "ratio" else "x"
     usable = np.array(
         [all(c[f"{v}{v}"] + t[f"{v}{v}"] > 0 for v in needed) for c, t in zip(controls, treated, strict=True)]
     )
-    columns: dict[str, NDArray[np.float64]] = {}
-    for unit, relative in (("abs", False), ("rel", True)):
-        adjusted = cuped(control, treatment, relative=relative, kind="ratio" if kind == "ratio" else "mean")
-        columns |= _named(f"cuped_{unit}", _EFFECT, adjusted.effect)
-        columns["cuped_variance_removed"] = adjusted.variance_reduction
-    return {name: np.where(usable, values, np.nan) for name, values in columns.items()}
+    found = {
+        unit: cuped(control, treatment, relative=unit == "rel", kind="ratio" if kind == "ratio" else "mean")
+        for unit in ("abs", "rel")
+    }
+    effects = {unit: Effect(*(np.where(usable, values, np.nan) for values in by.effect)) for unit, by in found.items()}
+    return effects, np.where(usable, found["abs"].variance_reduction, np.nan)
 
 
 def _moments(kind: str, cells: Sequence[Row]) -> Moments:
