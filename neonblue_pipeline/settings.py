@@ -67,9 +67,12 @@ class Settings(BaseSettings):
     @field_validator("outbox_keep_days", "events_keep_days", "landing_keep_days")
     @classmethod
     def _each_outlives_the_one_before(cls, days: int, info: ValidationInfo) -> int:
+        outbox = info.data.get("outbox_keep_days", 0)
+        if info.field_name == "events_keep_days" and days and not outbox:
+            raise ValueError("must be 0 (keep all) while NEONBLUE_OUTBOX_KEEP_DAYS is 0")
         least = {
             "outbox_keep_days": 2,  # windows of the last day are compared again
-            "events_keep_days": info.data.get("outbox_keep_days") or 2,  # the outbox is compared with the events
+            "events_keep_days": outbox,  # the outbox is compared with the events
             "landing_keep_days": info.data.get("kafka_retention_days", 0) + 1,  # the topic is compared with landing
         }[str(info.field_name)]
         if 0 < days < least:
