@@ -1,4 +1,4 @@
-"""Dropping old days whole: of the outbox, of the events, and months of landing; never one that is not proven. No Dagster.
+"""Dropping old days whole: outbox, events, and months of landing; never one that is not proven. No Dagster.
 
 A day of the outbox is dropped when the slot has passed everything that was written until now, each of its rows landed,
 and each of its facts can be queried as it was accepted, which the ledger then says. A day of the events is dropped when
@@ -115,8 +115,8 @@ def _not_proven(databases: Databases, settings: Settings, day: Day) -> str | Non
 def _held(old: list[Day], keep_days: int, why: str) -> Held:
     first, last = old[0], old[-1]
     cure = (
-        f"`neonblue verify --from {first.day} --to {last.day + _ONE_DAY}` names what differs, `neonblue replay` sends it "
-        "again; the next run drops what is proven then"
+        f"`neonblue verify --from {first.day} --to {last.day + _ONE_DAY}` names what differs, `neonblue replay` sends "
+        "it again; the next run drops what is proven then"
     )
     since = first.day + timedelta(days=keep_days + 1)
     return Held(first.table, first.day, len(old), sum(day.size for day in old), since, why, cure)
@@ -159,18 +159,15 @@ def _drop_landing(
     outbox = kept_from(postgres, "outbox_log")
     for month in clickhouse.read("landing_months"):
         due = month["ended_on"] + timedelta(days=settings.landing_keep_days)
-        if due > today or outbox is None:
+        # What the outbox still has is compared with landing; if its days are held, that is told of them.
+        if due > today or outbox is None or month["created_to"].astimezone(UTC) >= outbox:
             return
         name = f"landing {month['month']}"
-        if month["created_to"].astimezone(UTC) >= outbox:
-            why, cure = "outbox rows in it are still kept", "It goes when they do"
-        elif month["open_letters"]:
+        if month["open_letters"]:
             why = f"{month['open_letters']:,} dead letters in it were not sent again"
             cure = "`neonblue dead-letters` lists them, and sends them again or gives them up"
-        else:
-            clickhouse.command(f"alter table landing_rows drop partition id '{month['month']}'")
-            tell(f"dropped {name}: {month['rows']:,} messages")
-            done.dropped.append(name)
-            continue
-        done.held.append(Held(name, month["ended_on"], 1, 0, due, why, cure))
-        return
+            done.held.append(Held(name, month["ended_on"], 1, 0, due, why, cure))
+            return
+        clickhouse.command(f"alter table landing_rows drop partition id '{month['month']}'")
+        tell(f"dropped {name}: {month['rows']:,} messages")
+        done.dropped.append(name)
