@@ -100,7 +100,7 @@ def look(settings: Settings, positions: Positions, deadline_s: float = DEADLINE_
 def _silent(probe: Probe, error: str) -> Finding:
     return Finding(
         f"{probe.server} silent",
-        f"{probe.server} does not answer",
+        f"{probe.server} does not answer as it should",
         error,
         "`neonblue status` shows each stage with its log; a part that was killed is started again by itself",
     )

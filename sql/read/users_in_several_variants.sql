@@ -1,13 +1,8 @@
--- users_in_several_variants.sql (ClickHouse): users whose events of the last day name more than one variant of an experiment
--- Grain:  experiment; active: its users with such events
-select d.key as experiment, countIf(u.variants > 1) as crossed, count() as active
-from (
-    select experiment_id, user_id, uniqExact(variant_id) as variants
-    from events_processed
-    where experiment_id is not null and created_at > now64(6) - toIntervalDay(1)
-    group by experiment_id, user_id
-) as u
-join experiment_definitions as d on d.experiment_id = u.experiment_id
-group by experiment
-having crossed > 0
+-- users_in_several_variants.sql (ClickHouse): users seen in more than one variant of a running experiment
+-- Grain:  experiment with any; users: all that are assigned, those included
+select d.key as experiment, c.crossed as crossed, a.users as users
+from (select experiment_id, count() as crossed from crossed_users group by experiment_id) as c
+join (select experiment_id, count() as users from assignments_mv group by experiment_id) as a on a.experiment_id = c.experiment_id
+join experiment_definitions as d on d.experiment_id = c.experiment_id
+where d.status = 'running'
 order by experiment
