@@ -33,6 +33,12 @@ def await_arrival(settings: Settings, seconds: float) -> str | None:
                 state = "does not exist" if row is None else "is read, but not to the end" if row[0] else "is not read"
                 return f"replication slot '{SLOT}' {state}: Kafka Connect has not passed on everything"
             time.sleep(_LOOK_EVERY_S)
+    return await_consumed(settings, max(deadline - time.monotonic(), 0))
+
+
+def await_consumed(settings: Settings, seconds: float) -> str | None:
+    """Waits until ClickHouse has read all that is in the topic now; returns what is behind after `seconds`, or None."""
+    deadline = time.monotonic() + seconds
     ends = kafka.end_offsets(settings)
     while True:
         committed = kafka.committed_offsets(settings)

@@ -38,6 +38,17 @@ class ClickHouse:
             self._client.insert(table, rows, column_names=columns, settings=self._settings)
         return len(rows)
 
+    def stream(self, query: str, form: str, size: int) -> Iterator[bytes]:
+        """The rows of a query as text of a ClickHouse format, in pieces of at most `size` bytes, as they come."""
+        with self._client.raw_stream(query, settings=self._settings, fmt=form) as source:
+            while piece := source.read(size):
+                yield piece
+
+    def insert_text(self, table: str, columns: Sequence[str], rows: bytes, form: str) -> None:
+        """Inserts rows that are written in a ClickHouse format."""
+        settings = self._settings | {"max_partitions_per_insert_block": 0}
+        self._client.raw_insert(table, columns, rows, settings=settings, fmt=form)
+
 
 @contextmanager
 def connect(

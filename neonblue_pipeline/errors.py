@@ -10,6 +10,7 @@ PipelineError
 ├── NotifyError           a service did not take the message of an alarm
 ├── ReplayError           what was asked to be sent again cannot be
 ├── RecoveryError         a part of the stream cannot be brought back by itself
+├── BackupError           a backup cannot be made, read or restored
 └── JobFailed             a Dagster run of a command ended in failure
 """
 
@@ -52,6 +53,10 @@ class ReplayError(PipelineError):
 
 class RecoveryError(PipelineError):
     """A part of the stream cannot be brought back by itself."""
+
+
+class BackupError(PipelineError):
+    """A backup cannot be made, read or restored."""
 
 
 class JobFailed(PipelineError):

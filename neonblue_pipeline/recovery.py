@@ -81,7 +81,7 @@ def mend_slot(settings: Settings) -> str | None:
             return None
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
         connector.await_stopped(connect, settings.connector_timeout_s)
-        _drop_slot(settings)
+        drop_slot(settings)
         connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
         return reason
@@ -145,7 +145,8 @@ def _connect_offset(connect: "httpx.Client") -> int | None:
     return int(offsets[0]["lsn"]) if offsets else None
 
 
-def _drop_slot(settings: Settings) -> None:
+def drop_slot(settings: Settings) -> None:
+    """Drops the slot if it is there. Raises RecoveryError while somebody reads it."""
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
         row = postgres.execute("select active_pid from pg_replication_slots where slot_name = %s", (SLOT,)).fetchone()
         if row is None:

@@ -1,0 +1,152 @@
+"""A backup into running, empty servers: PostgreSQL, a new slot, ClickHouse, then what lies between the two. No Dagster.
+
+Intake and Dagster must stand still meanwhile. A restore that was cut short is repeated as a whole.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import zstandard
+
+from neonblue_pipeline import backup, connector, kafka, ledger, recovery, replay
+from neonblue_pipeline.arrival import await_consumed
+from neonblue_pipeline.assets.health import CANARY_USER
+from neonblue_pipeline.backup import Backup
+from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.errors import BackupError
+from neonblue_pipeline.replay import Healed
+from neonblue_pipeline.settings import CONNECTOR, Settings
+from neonblue_pipeline.sqlfiles import sql_files
+
+# What a dump of the schema does not hold: publication and slot.
+_AFTER_THE_DUMP = (
+    "postgres/090_publication.sql",
+    "postgres/092_slot.sql",
+    "postgres/095_outbox_replay.sql",
+)
+# Functions and tables of ours; an extension's belong to the superuser.
+_CLEAR = """
+do $$
+declare statement text;
+begin
+    drop publication if exists experiments_outbox;
+    foreach statement in array array(
+        select format('drop %s if exists public.%I cascade', case relkind when 'v' then 'view' else 'table' end,
+                      relname)
+        from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v') and not relispartition
+    ) loop
+        execute statement;
+    end loop;
+    foreach statement in array array(
+        select format('drop routine if exists %s cascade', oid::regprocedure)
+        from pg_proc where pronamespace = 'public'::regnamespace
+    ) loop
+        execute statement;
+    end loop;
+end $$
+"""
+_AT_ONCE = 32 << 20
+
+
+def restore(
+    settings: Settings, folder: Path, *, overwrite: bool = False, tell: Callable[[str], None] = lambda _: None
+) -> Healed:
+    """Makes both databases what they were; returns what had to be sent again. Raises BackupError.
+
+    Without `overwrite` it refuses servers that hold experiments, assignments or events.
+    """
+    found = backup.read(folder)
+    with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
+        there = backup.facts_in(postgres, CANARY_USER)
+    if there and not overwrite:
+        raise BackupError(
+            f"this PostgreSQL holds {there}; restore into an empty stack, or add --overwrite to lose what it holds"
+        )
+    recovery.restore_objects(settings)
+    kafka.ensure_topic(settings)
+    _stop_stream(settings, found, tell)
+    _restore_postgres(settings, folder)
+    tell(f"PostgreSQL: {found.postgres_bytes:,} bytes")
+    _restore_clickhouse(settings, folder, found, tell)
+    _start_stream(settings)
+    tell("what ClickHouse lacks is sent again")
+    return replay.heal(settings, tell=tell)
+
+
+def _stop_stream(settings: Settings, found: Backup, tell: Callable[[str], None]) -> None:
+    """Nothing of the life before may arrive after the restore: the connector stops, the topic is read to its end."""
+    import httpx
+
+    with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
+        if connector.status(connect) is not None:
+            connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
+            connector.await_stopped(connect, settings.connector_timeout_s)
+            recovery.drop_slot(settings)
+            connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
+    behind = await_consumed(settings, 60)
+    if behind:
+        raise BackupError(f"{behind}, which would arrive after the restore; see ClickHouse's log, then repeat")
+    tell(f"backup of {found.ended_at[:19]}Z, {found.bytes:,} bytes")
+
+
+def _restore_postgres(settings: Settings, folder: Path) -> None:
+    with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
+        postgres.execute(_CLEAR)
+    # The API may look in meanwhile: it sees all tables or none.
+    options = ("--dbname=", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
+    backup.run_postgres_program(settings, "pg_restore", *options, str(folder / backup.POSTGRES_DUMP))
+    with ledger.postgres_schema(settings) as schema:
+        schema.connection.execute("delete from applied_files where name = any(%s)", (list(_AFTER_THE_DUMP),))
+        # The slot begins here: every fact of the dump is older, every fact to come is streamed.
+        ledger.apply(schema, sql_files("postgres"))
+        schema.connection.execute("analyze")
+
+
+def _restore_clickhouse(settings: Settings, folder: Path, found: Backup, tell: Callable[[str], None]) -> None:
+    files = [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")]
+    with ledger.clickhouse_schema(settings, "neonblue restore") as schema:
+        clickhouse: ClickHouse = schema.clickhouse
+        # Rows go into each table as they were: no view may add to them.
+        chain = [file for file in files if ledger.KAFKA_TABLE <= file.name <= ledger.TAP and file.repeatable]
+        schema.close_tap(chain)
+        for (view,) in clickhouse.rows(
+            "select name from system.tables where database = currentDatabase() and engine = 'MaterializedView'"
+        ):
+            clickhouse.command(f"drop view {view} sync")
+        columns = backup.stored_tables(clickhouse)
+        for name in [*columns, "dirty_days", "dirty_assignments"]:
+            clickhouse.command(f"truncate table {name}")
+        for table in found.tables:
+            if table.table not in columns:
+                tell(f"ClickHouse: {table.table} is no table of this version: left out")
+                continue
+            names = [column for column in table.columns if column in columns[table.table]]
+            if names != table.columns:
+                raise BackupError(
+                    f"{table.path} has columns that {table.table} lacks; restore with the version it is of"
+                )
+            for piece in _pieces(folder / table.path):
+                clickhouse.insert_text(table.table, names, piece, "TabSeparated")
+            tell(f"ClickHouse: {table.table}: {table.rows:,} rows")
+        days = [row[0] for row in clickhouse.rows("select distinct event_date from events_processed order by 1")]
+        replay.mark_days(clickhouse, days)
+        ledger.apply(schema, files)
+
+
+def _start_stream(settings: Settings) -> None:
+    import httpx
+
+    with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
+        if connector.status(connect) is not None:
+            connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
+    connector.register(settings)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The file's rows in pieces of some megabytes, each of whole lines."""
+    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as unpacked:
+        reader = io.BufferedReader(unpacked, 1 << 20)
+        while piece := reader.read(_AT_ONCE):
+            yield piece + reader.readline()
