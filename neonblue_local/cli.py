@@ -8,9 +8,11 @@ import typer
 from neonblue_local.commands import look, stack
 from neonblue_local.commands.alarms import alarms
 from neonblue_local.commands.analyze import analyze
+from neonblue_local.commands.backup import backup, restore
 from neonblue_local.commands.dead_letters import dead_letters
 from neonblue_local.commands.demo import demo
 from neonblue_local.commands.import_ import import_
+from neonblue_local.commands.prune import prune
 from neonblue_local.commands.replay import recover, replay
 from neonblue_local.commands.tokens import tokens
 from neonblue_local.commands.verify import verify
@@ -42,6 +44,9 @@ commands.command()(verify)
 commands.command()(replay)
 commands.command()(recover)
 commands.command("dead-letters")(dead_letters)
+commands.command()(backup)
+commands.command()(restore)
+commands.command()(prune)
 commands.command()(analyze)
 commands.add_typer(tokens, name="tokens")
 commands.command()(look.logs)
