@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neonblue_pipeline.comparisons import KINDS, YES_OR_NO, Row, compare, finite
+from neonblue_pipeline.comparisons import KINDS, YES_OR_NO, Comparison, Row, compare, finite
+from neonblue_pipeline.data_quality import Split, audit_warnings, crossed_share, split_warnings, splits
 from neonblue_pipeline.metric_definitions import problems
-from neonblue_pipeline.verdicts import Decision, judge
-from neonblue_stats import Trust, needs_exact, sample_ratio
+from neonblue_pipeline.verdicts import Arrivals, Decision, judge
+from neonblue_stats import Trust, needs_exact
 from neonblue_stats.exact import SMALL_COUNT
 
 _CELL_COLUMNS = (
@@ -24,79 +25,128 @@ FIGURES = (
     *("adjusted_p_value", "seq_adjusted_p_value"),
     *("cuped_abs_estimate", "cuped_abs_low", "cuped_abs_high", "cuped_abs_p_value"),
     *("cuped_rel_estimate", "cuped_rel_low", "cuped_rel_high", "cuped_rel_p_value", "cuped_variance_removed"),
+    *("cuped_seq_abs_low", "cuped_seq_abs_high", "cuped_seq_abs_p_value"),
+    *("cuped_seq_rel_low", "cuped_seq_rel_high", "cuped_seq_rel_p_value", "decisive_p_value", "pre_period_p_value"),
+    *("minimum_effect", "power", "detectable_effect", "users_needed", "days_left"),
 )
 RESULT_COLUMNS = [*_CELL_COLUMNS, *FIGURES]
 QUALITY_COLUMNS = [
     *("experiment_id", "cutoff_at", "counts", "sample_ratio_p_value", "sample_ratio_mismatch", "warnings", "decisions"),
+    *("sample_ratio_anytime_p_value", "phases", "crossed_users", "crossed_share"),
 ]
 
 
-class Split(NamedTuple):
-    """One experiment: its cells, one of them for each variant, and the sample ratio check."""
+class Experiment(NamedTuple):
+    """One experiment: its cells, one of them for each variant, its split, and what else is known of its data."""
 
     cells: list[Row]
     variants: list[Row]
-    p_value: float | None
-    mismatch: bool
+    split: Split
+    audit: Row | None
+
+    @property
+    def id(self) -> int:
+        return int(self.cells[0]["experiment_id"])
 
 
-def analyse(cells: Sequence[Row]) -> tuple[list[list[Any]], list[list[Any]]]:
+def analyse(
+    cells: Sequence[Row],
+    phases: Sequence[Row] = (),
+    audits: Sequence[Row] = (),
+) -> tuple[list[list[Any]], list[list[Any]]]:
     """Rows for experiment_results (RESULT_COLUMNS) and experiment_quality (QUALITY_COLUMNS).
 
     Args:
         cells: rows of sufficient_statistics, in its order. Every experiment has one a metric and variant; an experiment
             without metrics one a variant, with an empty metric. Undefined figures become None.
+        phases: rows of assignments_by_phase; an experiment without any is held against its present weights.
+        audits: rows of assignment_audit; an experiment without one has no warnings of its users and events.
     """
-    splits = _splits(cells)
+    experiments = _experiments(cells, phases, audits)
     comparisons = compare(cells)
     imbalanced = {c.cell["experiment_id"] for c in comparisons if c.imbalanced}
     trust = {
-        experiment: Trust(sample_ratio_p_value=split.p_value, pre_period_imbalanced=experiment in imbalanced)
-        for split in splits
-        for experiment in (split.cells[0]["experiment_id"],)
+        x.id: Trust(
+            sample_ratio_p_value=x.split.p_value,
+            crossed_share=crossed_share(x.audit) if x.audit else None,
+            pre_period_imbalanced=x.id in imbalanced,
+        )
+        for x in experiments
     }
-    decisions = judge(comparisons, trust)
+    arrivals = {
+        x.id: Arrivals(x.audit["assigned"], 0.0 if x.audit["ended"] else x.audit["recent"] / x.audit["recent_days"])
+        for x in experiments
+        if x.audit
+    }
+    decisions = judge(comparisons, trust, arrivals)
     figures = {comparison.at: comparison.figures for comparison in comparisons}
     results = [_result(cell, figures.get(i, {})) for i, cell in enumerate(cells) if cell["metric"]]
-    return results, [_quality(split, decisions.get(split.cells[0]["experiment_id"], [])) for split in splits]
-
-
-def _splits(cells: Sequence[Row]) -> list[Split]:
-    experiments = [list(of_one) for _, of_one in groupby(cells, key=lambda cell: cell["experiment_id"])]
-    variants = [list({cell["variant_id"]: cell for cell in of_one}.values()) for of_one in experiments]
-    if not variants:
-        return []
-    width = max(len(of_one) for of_one in variants)
-    counts = np.full((len(variants), width), np.nan)
-    weights = np.zeros((len(variants), width))
-    for i, of_one in enumerate(variants):
-        counts[i, : len(of_one)] = [cell["assigned"] for cell in of_one]
-        weights[i, : len(of_one)] = [cell["weight"] for cell in of_one]
-    ratio = sample_ratio(counts, weights)
-    return [
-        Split(experiments[i], variants[i], finite(ratio.p_value[i]), bool(ratio.mismatch[i]))
-        for i in range(len(variants))
+    early = [c for c in comparisons if c.imbalanced]
+    return results, [
+        _quality(x, decisions.get(x.id, []), [c for c in early if c.cell["experiment_id"] == x.id]) for x in experiments
     ]
 
 
-def _quality(split: Split, decisions: list[Decision]) -> list[Any]:
-    first = split.cells[0]
-    users = {cell["variant"]: int(cell["assigned"]) for cell in split.variants}
+def _experiments(cells: Sequence[Row], phases: Sequence[Row], audits: Sequence[Row]) -> list[Experiment]:
+    by_experiment = [list(of_one) for _, of_one in groupby(cells, key=lambda cell: cell["experiment_id"])]
+    variants = [list({cell["variant_id"]: cell for cell in of_one}.values()) for of_one in by_experiment]
+    told = {row["experiment_id"] for row in phases}
+    present = [
+        {
+            "experiment_id": of_one[0]["experiment_id"],
+            **{"dimension": "", "segment": "", "phase": 0},
+            "weights": {cell["variant"]: cell["weight"] for cell in of_one},
+            "users": {cell["variant"]: int(cell["assigned"]) for cell in of_one},
+        }
+        for of_one in variants
+        if of_one[0]["experiment_id"] not in told
+    ]
+    split_of = splits([row for row in phases if not row["dimension"]] + present)
+    audit_of = {audit["experiment_id"]: audit for audit in audits}
+    return [
+        Experiment(of_one, each, split_of[x, "", ""], audit_of.get(x))
+        for of_one, each in zip(by_experiment, variants, strict=True)
+        for x in (of_one[0]["experiment_id"],)
+    ]
+
+
+def _quality(x: Experiment, decisions: list[Decision], imbalanced: list[Comparison]) -> list[Any]:
+    users = {cell["variant"]: int(cell["assigned"]) for cell in x.variants}
     made = [(d["variant"], d["verdict"], list(d["reasons"]), list(d["would_change"])) for d in decisions]
-    warnings = list(_warnings(split))
-    return [first["experiment_id"], first["cutoff_at"], users, split.p_value, split.mismatch, warnings, made]
+    return [
+        x.id,
+        x.cells[0]["cutoff_at"],
+        users,
+        x.split.p_value,
+        x.split.mismatch,
+        [*_warnings(x), *_imbalances(imbalanced)],
+        made,
+        x.split.anytime_p_value,
+        [tuple(phase) for phase in x.split.phases if phase.phase],
+        x.audit["crossed"] if x.audit else 0,
+        crossed_share(x.audit) if x.audit else None,
+    ]
 
 
-def _warnings(split: Split) -> Iterator[str]:
-    cells, variants = split.cells, split.variants
+def _imbalances(comparisons: list[Comparison]) -> Iterator[str]:
+    for c in comparisons:
+        yield (
+            f"metric {c.cell['metric']}: {c.cell['variant']} differed from {c.control['variant']} already in the "
+            f"14 days before the start (p = {c.figures['pre_period_p_value']:.2g})"
+        )
+
+
+def _warnings(x: Experiment) -> Iterator[str]:
+    cells, variants = x.cells, x.variants
     if len(variants) < 2:
         yield f"{len(variants)} variant: there is nothing to compare"
     if not any(cell["is_control"] for cell in variants):
         yield "no variant is marked as control: effects have no base"
     if not any(cell["assigned"] for cell in variants):
         yield "no users assigned yet"
-    if split.mismatch:
-        yield f"sample ratio mismatch (p = {split.p_value:.2g}): the split is not as planned, effects may be biased"
+    yield from split_warnings(x.split)
+    if x.audit:
+        yield from audit_warnings(x.audit)
     if not any(cell["metric"] for cell in cells):
         yield "no metrics: add one to see effects"
     for metric, of_one in groupby((cell for cell in cells if cell["metric"]), key=lambda cell: cell["metric"]):

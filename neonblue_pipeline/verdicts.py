@@ -186,7 +186,7 @@ def _readings(comparisons: Sequence[Comparison], levels: NDArray[np.float64]) ->
             standard_error[at], n[at], worth[at], alpha=float(level), sequential_tuning_n=DEFAULT_TUNING_N
         )
         found[:, at] = effect.low, effect.high, *plan
-    return [Reading(*found[:, i], worth=worth[i]) for i in range(len(comparisons))]
+    return [Reading(*(float(value) for value in (*found[:, i], worth[i]))) for i in range(len(comparisons))]
 
 
 def _places(comparisons: Sequence[Comparison]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

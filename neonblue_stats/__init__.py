@@ -7,7 +7,7 @@ from .cuped import Cuped, cuped
 from .decision import Decision, MetricResult, Trust, decide
 from .effect import Effect, t_effect
 from .errors import InvalidInput, StatisticsError
-from .exact import ExactResult, exact_proportions, needs_exact
+from .exact import ExactResult, exact_p_value, exact_proportions, needs_exact
 from .fieller import FiellerInterval, fieller
 from .funnels import FunnelStep, funnel, observed_long_enough, within_window
 from .group_sequential import Boundaries, boundaries, group_sequential, spent_alpha
@@ -29,8 +29,9 @@ from .sample_ratio_exact import (
     sample_ratio_exact,
 )
 from .sample_ratio_phases import sample_ratio_phases, sample_ratio_phases_anytime
+from .small_counts import SmallCounts, score_interval, small_counts
 from .stratification import PostStratified, Segments, by_segment, intervals_at, post_stratify
-from .trust import aa_calibration, crossed_users, non_inferiority, pre_period_imbalance
+from .trust import aa_calibration, crossed_users, non_inferiority, pre_period_imbalance, same_share
 
 __all__ = [
     "Boundaries",
@@ -50,6 +51,7 @@ __all__ = [
     "Quantile",
     "SampleRatio",
     "Segments",
+    "SmallCounts",
     "StatisticsError",
     "Trust",
     "aa_calibration",
@@ -65,6 +67,7 @@ __all__ = [
     "cuped",
     "days_left",
     "decide",
+    "exact_p_value",
     "exact_proportions",
     "fieller",
     "funnel",
@@ -91,6 +94,7 @@ __all__ = [
     "ratio_moments",
     "relative_lift",
     "running",
+    "same_share",
     "sample_ratio",
     "sample_ratio_anytime",
     "sample_ratio_auto",
@@ -99,6 +103,8 @@ __all__ = [
     "sample_ratio_phases",
     "sample_ratio_phases_anytime",
     "sample_size",
+    "score_interval",
+    "small_counts",
     "spent_alpha",
     "t_effect",
     "two_proportion_z",

@@ -45,7 +45,7 @@ def midway(
         effect_size: the effect worth finding, in the same unit, never the estimate; nan where nobody said.
         sequential_tuning_n: for a confidence sequence: q is its boundary at n (power at one look at n; continuous
             looks can only find more). None: fixed.
-    Returns: Midway; nan where the standard error is 0 or nan, and where effect_size is nan (detectable_effect needs none).
+    Returns: Midway; nan where the standard error is 0 or nan, or effect_size is nan (detectable_effect needs none).
     Agrees with: gbstats MidExperimentPower (fixed, flat prior); sample_size with the variance n se²/4.
     """
     check_rate("power", power)

@@ -63,6 +63,28 @@ def pre_period_imbalance(control: Moments, treatment: Moments) -> Imbalance:
     return Imbalance(effect.p_value, standardised, effect.p_value < IMBALANCE_P_VALUE)
 
 
+def same_share(counts: ArrayLike, totals: ArrayLike) -> FloatArray:
+    """P-value of "this happens to the same share of users in every variant", shape (...) of counts (..., v).
+
+        x² = Σ (c_v - n_v p)²/(n_v p (1 - p)),  p = Σ c/Σ n      p-value = P(chi² with v - 1 df > x²)
+
+    Args:
+        counts: users it happened to, per variant. totals: all users, per variant; 0 leaves a variant out.
+    Returns: nan with fewer than two variants, or where it happened to nobody or to all.
+    Agrees with: scipy.stats.chi2_contingency without correction.
+    Source: Pearson's test of homogeneity; Agresti (2013), Categorical data analysis, 3.2.
+    """
+    c, n = np.broadcast_arrays(np.asarray(counts, dtype=np.float64), np.asarray(totals, dtype=np.float64))
+    with np.errstate(all="ignore"):
+        used = n > 0.0
+        total = np.where(used, n, 0.0).sum(axis=-1, keepdims=True)
+        p = np.where(used, c, 0.0).sum(axis=-1, keepdims=True) / total
+        variance = np.where(used, n, 1.0) * p * (1.0 - p)
+        statistic = np.where(used, (c - n * p) ** 2 / variance, 0.0).sum(axis=-1)
+        df = used.sum(axis=-1) - 1
+        return np.where(df > 0, special.chdtrc(np.maximum(df, 1), statistic), np.nan)
+
+
 class Calibration(NamedTuple):
     """Do A/A comparisons raise false alarms as often as they should?
 

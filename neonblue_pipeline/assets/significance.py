@@ -1,6 +1,5 @@
 """Significance: the effect of each treatment against control, and whether the data can be trusted."""
 
-import time
 from collections.abc import Iterator
 
 import dagster as dg
@@ -25,6 +24,14 @@ from neonblue_pipeline.resources import Servers, comment
             kinds={"clickhouse", "python"},
             description="Users per variant against the planned split, warnings, decisions: experiment × cut-off.",
         ),
+        dg.AssetSpec(
+            "experiment_segments",
+            deps=["user_rollup", "assignments_mv", "experiment_definitions"],
+            group_name="results",
+            kinds={"clickhouse", "python"},
+            description="Effects by device, browser, attributes: experiment × dimension × segment × metric × variant "
+            "× cut-off; experiment_dimensions says whether segments differ.",
+        ),
     ],
     pool="rollups",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
@@ -34,17 +41,12 @@ def significance(context: dg.AssetExecutionContext, servers: Servers) -> Iterato
 
     The cut-off is the acceptance of an experiment's last fact; without new facts the same rows are written again.
     """
-    from neonblue_pipeline.significance import KINDS, QUALITY_COLUMNS, RESULT_COLUMNS, analyse
+    from neonblue_pipeline.publication import publish
+    from neonblue_pipeline.significance import KINDS, QUALITY_COLUMNS
 
-    started = time.monotonic()
     with servers.clickhouse(comment(context)) as clickhouse:
-        cells = clickhouse.read("sufficient_statistics")
-        read = time.monotonic()
-        tested, judged = analyse(cells)
-        clickhouse.insert("experiment_results_rows", RESULT_COLUMNS, tested)
-        # Last: readers take the latest cut-off from here, so they never see a half-written one.
-        clickhouse.insert("experiment_quality_rows", QUALITY_COLUMNS, judged)
-    seconds = {"seconds_reading": round(read - started, 3), "seconds": round(time.monotonic() - started, 3)}
+        published = publish(clickhouse)
+    cells, tested, judged, seconds = published.cells, published.results, published.quality, published.seconds
     unknown = sorted({cell["kind"] for cell in cells if cell["metric"]} - set(KINDS))
     yield dg.MaterializeResult(
         asset_key="experiment_results", metadata={"rows": len(tested), "kinds_not_computed": unknown, **seconds}
@@ -54,3 +56,4 @@ def significance(context: dg.AssetExecutionContext, servers: Servers) -> Iterato
         asset_key="experiment_quality",
         metadata={"experiments": len(judged), "sample_ratio_mismatches": mismatches, **seconds},
     )
+    yield dg.MaterializeResult(asset_key="experiment_segments", metadata={"rows": published.segments, **seconds})

@@ -11,6 +11,8 @@ from neonblue_pipeline.sqlfiles import read_sql
 
 KEEP_RUNS_DAYS = 7
 _RUNS_AT_ONCE = 200
+# The last says which cut-offs there are: it is thinned when the others are.
+_CUTOFFS = tuple(f"experiment_{name}_rows" for name in ("results", "segments", "dimensions", "quality"))
 
 
 @dg.asset(group_name="upkeep", kinds={"postgres"}, deps=["events", "outbox_events"])
@@ -27,7 +29,7 @@ def thinned_cutoffs(context: dg.AssetExecutionContext, servers: Servers) -> dg.M
     kept = read_sql("read/last_cutoffs_of_the_days")
     with servers.clickhouse(comment(context)) as clickhouse:
         before = clickhouse.rows("select count() from experiment_quality_rows")[0][0]
-        for table in ("experiment_results_rows", "experiment_quality_rows"):
+        for table in _CUTOFFS:
             clickhouse.command(
                 f"alter table {table} delete "
                 f"where cutoff_at < now() - interval 2 day and (experiment_id, cutoff_at) not in ({kept})",

@@ -1,5 +1,6 @@
 -- segment_statistics.sql (ClickHouse): as sufficient_statistics, of the users of each segment in user_segments
--- Grain:  experiment × metric × dimension × segment × variant; a segment without users in a variant has its row, too
+-- Grain:  experiment × metric × dimension × segment × variant; a segment without users in a variant has its row, too;
+--         quantiles are left out: they have no sums
 -- Units:  as in sufficient_statistics; what users did before the assignment is left out
 -- Time:   cutoff_at is the acceptance of the experiment's last fact
 -- Values are added in sorted order: the same rows give the same bits.
@@ -41,7 +42,7 @@ from (
 ) as g
 inner join experiment_variants as v on v.experiment_id = g.experiment_id
 inner join experiment_cutoffs as f on f.experiment_id = g.experiment_id
-inner join metric_terms as m on m.experiment_id = g.experiment_id
+inner join (select * from metric_terms where kind != 'quantile') as m on m.experiment_id = g.experiment_id
 left join members as a
     on a.experiment_id = g.experiment_id and a.dimension = g.dimension and a.segment = g.segment and a.variant_id = v.variant_id
 left join ripe as r

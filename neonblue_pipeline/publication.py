@@ -1,0 +1,53 @@
+"""Publishes the results of all experiments: reads what tests need, writes rows in the order readers rely on."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.segments import DIMENSION_COLUMNS, SEGMENT_COLUMNS, analyse_segments
+from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, analyse
+from neonblue_pipeline.sqlfiles import read_sql
+
+
+class Published(NamedTuple):
+    """What one run did: the sufficient statistics read, the rows written, and the seconds it took."""
+
+    cells: Sequence[dict[str, Any]]
+    results: list[list[Any]]
+    quality: list[list[Any]]
+    segments: int
+    seconds: dict[str, float]
+
+
+def publish(clickhouse: ClickHouse) -> Published:
+    """Results, quality and results by dimension of every experiment at its cut-off.
+
+    Again without new facts it writes the same rows; those by dimension only where they may differ.
+    """
+    started = time.monotonic()
+    cells = clickhouse.read("sufficient_statistics")
+    audits = clickhouse.read("assignment_audit")
+    segments, phases = _by_segment(clickhouse)
+    read = time.monotonic()
+    by_segment, by_dimension = analyse_segments(segments, phases)
+    results, quality = analyse(cells, phases, audits)
+    clickhouse.insert("experiment_results_rows", RESULT_COLUMNS, results)
+    clickhouse.insert("experiment_segments_rows", SEGMENT_COLUMNS, by_segment)
+    clickhouse.insert("experiment_dimensions_rows", DIMENSION_COLUMNS, by_dimension)
+    # Last: readers take the latest cut-off from here, so they never see a half-written one.
+    clickhouse.insert("experiment_quality_rows", QUALITY_COLUMNS, quality)
+    seconds = {"seconds_reading": round(read - started, 3), "seconds": round(time.monotonic() - started, 3)}
+    return Published(cells, results, quality, len(by_segment), seconds)
+
+
+def _by_segment(clickhouse: ClickHouse) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of segment_statistics and assignments_by_phase; users stay in segments only meanwhile."""
+    experiments = [row["experiment_id"] for row in clickhouse.read("segments_to_compute")]
+    clickhouse.command("truncate table user_segments")
+    if experiments:
+        clickhouse.command(read_sql("clickhouse/rollups/user_segments"), {"experiments": experiments})
+    segments = clickhouse.read("segment_statistics")
+    phases = clickhouse.read("assignments_by_phase")
+    clickhouse.command("truncate table user_segments")
+    return segments, phases
