@@ -12,6 +12,8 @@ from neonblue_api.models.results import (
     Effect,
     Interval,
     MetricResult,
+    Phase,
+    Planning,
     Posterior,
     Results,
     SampleRatio,
@@ -21,9 +23,10 @@ from neonblue_api.models.results import (
     VariantSummary,
 )
 
-_EFFECT = ("estimate", "low", "high", "p_value")
-_INTERVAL = ("low", "high", "p_value")
+EFFECT = ("estimate", "low", "high", "p_value")
+INTERVAL = ("low", "high", "p_value")
 _POSTERIOR = ("low", "high", "chance_to_win", "expected_loss")
+_PLANNING = ("minimum_effect", "power", "detectable_effect", "users_needed", "days_left")
 _COUNTS = ("users", "unique_users", "exposed_users", "converted_users", "events", "exposures", "clicks", "conversions")
 
 
@@ -52,8 +55,12 @@ def assemble(
         as_of=max(cutoffs, default=None),
         sample_ratio=SampleRatio(
             counts=counts,
-            p_value=_number(quality["sample_ratio_p_value"]) if quality else None,
+            p_value=number(quality["sample_ratio_p_value"]) if quality else None,
             mismatch=bool(quality["sample_ratio_mismatch"]) if quality else None,
+            anytime_p_value=number(quality.get("sample_ratio_anytime_p_value")) if quality else None,
+            phases=[Phase(**phase) for phase in quality.get("phases", ())] if quality else [],
+            crossed_users=quality.get("crossed_users", 0) if quality else 0,
+            crossed_share=number(quality.get("crossed_share")) if quality else None,
         ),
         metrics=[
             MetricResult(
@@ -83,7 +90,7 @@ def summarise(experiment: Experiment, rows: Sequence[dict[str, Any]]) -> Summary
                 variant=variant.key,
                 control=variant.is_control,
                 conversion_rate=counts["converted_users"] / counts["users"] if counts["users"] else None,
-                value=_number(row.get("value")) or 0.0,
+                value=number(row.get("value")) or 0.0,
                 last_event_at=row.get("last_event_at"),
                 **counts,
             )
@@ -99,36 +106,42 @@ def _variant(key: str, is_control: bool, row: dict[str, Any] | None) -> VariantR
         control=is_control,
         users=found.get("users"),
         history_users=found.get("history_users"),
-        sum=_number(found.get("sum")),
-        denominator_sum=_number(found.get("denominator_sum")),
-        mean=_number(found.get("mean")),
+        sum=number(found.get("sum")),
+        denominator_sum=number(found.get("denominator_sum")),
+        mean=number(found.get("mean")),
     )
     if not is_control:
-        result.absolute = Effect(**_named(found, "abs", _EFFECT))
-        result.relative = Effect(**_named(found, "rel", _EFFECT))
-        result.adjusted_p_value = _number(found.get("adjusted_p_value"))
+        result.absolute = Effect(**named(found, "abs", EFFECT))
+        result.relative = Effect(**named(found, "rel", EFFECT))
+        result.adjusted_p_value = number(found.get("adjusted_p_value"))
         result.sequential = Sequential(
-            absolute=Interval(**_named(found, "seq_abs", _INTERVAL)),
-            relative=Interval(**_named(found, "seq_rel", _INTERVAL)),
-            adjusted_p_value=_number(found.get("seq_adjusted_p_value")),
+            absolute=Interval(**named(found, "seq_abs", INTERVAL)),
+            relative=Interval(**named(found, "seq_rel", INTERVAL)),
+            adjusted_p_value=number(found.get("seq_adjusted_p_value")),
         )
         result.bayesian = Bayesian(
-            absolute=Posterior(**_named(found, "bayes_abs", _POSTERIOR)),
-            relative=Posterior(**_named(found, "bayes_rel", _POSTERIOR)),
+            absolute=Posterior(**named(found, "bayes_abs", _POSTERIOR)),
+            relative=Posterior(**named(found, "bayes_rel", _POSTERIOR)),
         )
         result.cuped = Cuped(
-            absolute=Effect(**_named(found, "cuped_abs", _EFFECT)),
-            relative=Effect(**_named(found, "cuped_rel", _EFFECT)),
-            variance_removed=_number(found.get("cuped_variance_removed")),
+            absolute=Effect(**named(found, "cuped_abs", EFFECT)),
+            relative=Effect(**named(found, "cuped_rel", EFFECT)),
+            variance_removed=number(found.get("cuped_variance_removed")),
+            sequential_absolute=Interval(**named(found, "cuped_seq_abs", INTERVAL)),
+            sequential_relative=Interval(**named(found, "cuped_seq_rel", INTERVAL)),
+            pre_period_p_value=number(found.get("pre_period_p_value")),
         )
+        result.decisive_p_value = number(found.get("decisive_p_value"))
+        result.planning = Planning(**{name: number(found.get(name)) for name in _PLANNING})
     return result
 
 
-def _named(row: dict[str, Any], prefix: str, names: Sequence[str]) -> dict[str, float | None]:
-    return {name: _number(row.get(f"{prefix}_{name}")) for name in names}
+def named(row: dict[str, Any], prefix: str, names: Sequence[str]) -> dict[str, float | None]:
+    """Columns prefix_name of a row by name."""
+    return {name: number(row.get(f"{prefix}_{name}")) for name in names}
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
     """nan and infinity are no JSON; both mean that the figure is not defined."""
     if value is None or not math.isfinite(value):
         return None

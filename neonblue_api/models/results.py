@@ -2,15 +2,35 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from neonblue_api.models.fields import Output, UtcTime
 
 
+class Phase(Output):
+    """Users and planned weights by variant, from one change of weights to the next; p_value of its own split."""
+
+    phase: int
+    users: dict[str, int]
+    weights: dict[str, float]
+    p_value: float | None
+
+
 class SampleRatio(Output):
-    """Users by variant, and whether they are split as planned."""
+    """Users by variant, and whether they are split as planned.
+
+    p_value: chi-square, each phase's users against the weights of that phase. anytime_p_value: the same question, by a
+    test that holds at every look together. crossed_users: seen in several variants, left out of counts and results;
+    crossed_share: of all users, warned of above 0.01.
+    """
 
     counts: dict[str, int]
     p_value: float | None
     mismatch: bool | None
+    anytime_p_value: float | None = None
+    phases: list[Phase] = Field(default_factory=list)
+    crossed_users: int = 0
+    crossed_share: float | None = None
 
 
 class Effect(Output):
@@ -61,11 +81,32 @@ class Cuped(Output):
     """The effects after taking away what users did before: the same metric, 14 days before the assignment.
 
     Users without such a history count as 0. variance_removed: 0.4 saves 40 % of the users. All null without history.
+    sequential_*: confidence sequences of the adjusted effect; where there is one, decisions read it.
+    pre_period_p_value: of no difference before the assignment.
     """
 
     absolute: Effect
     relative: Effect
     variance_removed: float | None
+    sequential_absolute: Interval | None = None
+    sequential_relative: Interval | None = None
+    pre_period_p_value: float | None = None
+
+
+class Planning(Output):
+    """Where the comparison stands, by the confidence sequence that decides, at the level that Holm leaves to it.
+
+    minimum_effect: the lift worth finding, of the metric's definition. power: to show it with the users so far.
+    detectable_effect: the smallest lift shown with 80 % power by the users so far. users_needed: of control and
+    treatment together, for 80 % power. days_left: until they are there at the pace of the last seven days, and their
+    window is over; null where nobody said which effect is worth finding, nobody comes, or the experiment has ended.
+    """
+
+    minimum_effect: float | None
+    power: float | None
+    detectable_effect: float | None
+    users_needed: float | None
+    days_left: float | None
 
 
 class VariantResult(Output):
@@ -73,7 +114,8 @@ class VariantResult(Output):
 
     users: those compared; a metric with a window leaves out users whose window is open. history_users: those of them
     with events before the assignment. mean: sum / denominator_sum for a ratio, else sum / users. adjusted_p_value: of
-    the absolute effect, by Holm as in `sequential`.
+    the absolute effect, by Holm as in `sequential`. decisive_p_value: as sequential.adjusted_p_value, of the sequences
+    that decisions read: CUPED's where there is one.
     """
 
     variant: str
@@ -89,6 +131,8 @@ class VariantResult(Output):
     sequential: Sequential | None = None
     bayesian: Bayesian | None = None
     cuped: Cuped | None = None
+    decisive_p_value: float | None = None
+    planning: Planning | None = None
 
 
 class MetricResult(Output):

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from neonblue_local import environment, http
 from neonblue_local.commands.results import print_results
+from neonblue_local.commands.segments import print_history, print_segments
 from neonblue_local.errors import LocalError, NotRunning, SettingsError
 from neonblue_local.home import Home
 
@@ -82,15 +83,26 @@ def logs(
         sys.exit(130)
 
 
-def results(key: Annotated[str, typer.Argument(help="The experiment's key.")], as_json: Json = False) -> None:
+def results(
+    key: Annotated[str, typer.Argument(help="The experiment's key.")],
+    by: Annotated[str, typer.Option("--by", help="By a dimension: device, browser, an attribute; 'all' for all.")] = "",
+    history: Annotated[bool, typer.Option("--history", help="Over time: the last cut-off of each hour.")] = False,
+    as_json: Json = False,
+) -> None:
     """Print what an experiment found out: each variant, its difference from control, how sure that is.
 
     neonblue results cookie_cats
 
+    neonblue results checkout --by device
+
     neonblue results cookie_cats --json | jq '.metrics[0].variants'
     """
+    if by and history:
+        raise SettingsError("--by and --history were given; results are shown by a dimension or over time, not both")
     home = Home.from_environment()
-    url = f"{environment.setting(home, 'NEONBLUE_API_URL')}/v1/experiments/{quote(key, safe='')}/results"
+    path = "/segments" if by else "/history" if history else ""
+    query = f"?{urlencode({'dimension': by})}" if by and by != "all" else ""
+    url = f"{environment.setting(home, 'NEONBLUE_API_URL')}/v1/experiments/{quote(key, safe='')}/results{path}{query}"
     token = environment.setting(home, "NEONBLUE_API_TOKEN")
     try:
         code, text = http.request(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
@@ -102,7 +114,8 @@ def results(key: Annotated[str, typer.Argument(help="The experiment's key.")], a
         print(text)
     else:
         console = Console()
-        print_results(Console(width=None if console.is_terminal else 160), json.loads(text))
+        show = print_segments if by else print_history if history else print_results
+        show(Console(width=None if console.is_terminal else 160), json.loads(text))
 
 
 def _message(text: str) -> str:

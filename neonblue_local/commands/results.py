@@ -20,11 +20,15 @@ def print_results(console: Console, found: dict[str, Any]) -> None:
         for number, variant in enumerate(metric["variants"]):
             name = metric["metric"] if number == 0 else ""
             row = [name, f"{variant['variant']}{' (control)' if variant['control'] else ''}", f"{variant['users']:,}"]
-            row.append(_figure(variant["mean"]))
+            row.append(figure(variant["mean"]))
             absolute, relative = variant.get("absolute"), variant.get("relative")
             if absolute and relative:
-                row += [_figure(absolute["estimate"], sign=True), _interval(absolute)]
-                row += [_percent(relative["estimate"]), _interval(relative, percent=True), _p(absolute["p_value"])]
+                row += [figure(absolute["estimate"], sign=True), interval(absolute)]
+                row += [
+                    percent_text(relative["estimate"]),
+                    interval(relative, percent=True),
+                    p_text(absolute["p_value"]),
+                ]
             table.add_row(*row)
     console.print(table)
     _print_methods(console, found["metrics"])
@@ -36,6 +40,12 @@ def print_results(console: Console, found: dict[str, Any]) -> None:
     else:
         verdict = f"as planned (sample ratio {_equals(ratio['p_value'])})"
     console.print(f"split: {counts}; {verdict}", highlight=False)
+    if ratio.get("crossed_users"):
+        share = ratio["crossed_share"] or 0.0
+        console.print(
+            f"seen in several variants: {ratio['crossed_users']:,} users ({share:.1%}), left out", highlight=False
+        )
+    _print_planning(console, found["metrics"])
     for decision in found.get("decisions", ()):
         verdict = decision["verdict"].replace("_", " ")
         console.print(Text(f"decision on {decision['variant']}: {verdict}", "bold"))
@@ -67,9 +77,9 @@ def _print_methods(console: Console, metrics: list[dict[str, Any]]) -> None:
             table.add_row(
                 metric["metric"],
                 variant["variant"],
-                _interval(sequential[unit], percent=percent),
-                _p(sequential[unit]["p_value"]),
-                _p(variant["adjusted_p_value"]),
+                interval(sequential[unit], percent=percent),
+                p_text(sequential[unit]["p_value"]),
+                p_text(variant["adjusted_p_value"]),
                 "-" if posterior["chance_to_win"] is None else f"{posterior['chance_to_win']:.1%}",
                 "-" if loss is None else f"{loss:.2%}" if percent else f"{loss:.4g}",
                 *_history(variant.get("cuped"), unit),
@@ -78,36 +88,53 @@ def _print_methods(console: Console, metrics: list[dict[str, Any]]) -> None:
         console.print(table)
 
 
+def _print_planning(console: Console, metrics: list[dict[str, Any]]) -> None:
+    """Power reached and days left of each treatment whose metric says which effect is worth finding."""
+    for metric in metrics:
+        for variant in metric["variants"]:
+            plan = variant.get("planning")
+            if not plan or plan["minimum_effect"] is None or plan["power"] is None:
+                continue
+            days = "" if plan["days_left"] is None else f"; {plan['days_left']:,.0f} days left at the present pace"
+            needed = "" if plan["users_needed"] is None else f", 80% needs {plan['users_needed']:,.0f} users"
+            console.print(
+                Text(
+                    f"{metric['metric']}, {variant['variant']}: power to show {plan['minimum_effect']:+.2%} is "
+                    f"{plan['power']:.0%}{needed}{days}"
+                )
+            )
+
+
 def _history(cuped: dict[str, Any] | None, unit: str) -> tuple[str, str, str]:
     if not cuped or cuped["variance_removed"] is None:
         return "no history", "-", "-"
     effect, percent = cuped[unit], unit == "relative"
-    estimate = _percent(effect["estimate"]) if percent else _figure(effect["estimate"], sign=True)
-    return estimate, _interval(effect, percent=percent), f"{cuped['variance_removed']:.1%}"
+    estimate = percent_text(effect["estimate"]) if percent else figure(effect["estimate"], sign=True)
+    return estimate, interval(effect, percent=percent), f"{cuped['variance_removed']:.1%}"
 
 
-def _figure(value: float | None, *, sign: bool = False) -> str:
+def figure(value: float | None, *, sign: bool = False) -> str:
     return "-" if value is None else f"{value:{'+' if sign else ''},.5g}"
 
 
-def _percent(value: float | None) -> str:
+def percent_text(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:+.2f}%"
 
 
-def _interval(effect: dict[str, float | None], *, percent: bool = False) -> str:
+def interval(effect: dict[str, float | None], *, percent: bool = False) -> str:
     low, high = effect["low"], effect["high"]
     if low is None or high is None:
         return "-"
     # The text would be taken for rich's markup.
-    return f"\\[{_percent(low)}, {_percent(high)}]" if percent else f"\\[{low:+.4g}, {high:+.4g}]"
+    return f"\\[{percent_text(low)}, {percent_text(high)}]" if percent else f"\\[{low:+.4g}, {high:+.4g}]"
 
 
-def _p(value: float | None) -> str:
+def p_text(value: float | None) -> str:
     if value is None:
         return "-"
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _equals(value: float) -> str:
-    text = _p(value)
+    text = p_text(value)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
