@@ -4,9 +4,11 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import httpx
 
@@ -16,13 +18,22 @@ _THREADS = 4
 _SHIFTS = (timedelta(days=-7), timedelta(minutes=-10), timedelta(minutes=10))
 
 
+class Sent(NamedTuple):
+    """An event as it was sent: what a result is computed from."""
+
+    user: str
+    event_type: str
+    value: int
+    timestamp: str | None
+
+
 @dataclass
 class Ledger:
-    """Ids by what is known of them, and the value and user of each."""
+    """Ids by what is known of them, and what was sent under each."""
 
     acked: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
-    sent: dict[str, dict] = field(default_factory=dict)  # id → the event as it was sent
+    sent: dict[str, Sent] = field(default_factory=dict)
     refused: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -43,8 +54,12 @@ class Load:
         self._settings = settings
         self._pause = _BATCH * _THREADS / rate
         self._users = [f"{self.run}-{n}" for n in range(users)]
+        self._shift: timedelta | None = None
+        self._chance = random.Random(f"{self.run}-faults")
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+        # Held by its thread for the length of a request.
+        self._at_work = [threading.Lock() for _ in range(_THREADS)]
 
     def client(self) -> httpx.Client:
         return httpx.Client(
@@ -75,7 +90,8 @@ class Load:
 
     def start(self) -> None:
         for number in range(_THREADS):
-            thread = threading.Thread(target=self._work, args=(random.Random(f"{self.run}-{number}"),), daemon=True)
+            arguments = (random.Random(f"{self.run}-{number}"), self._at_work[number])
+            thread = threading.Thread(target=self._work, args=arguments, daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -86,42 +102,76 @@ class Load:
             thread.join(timeout=60)
             assert not thread.is_alive(), "a thread of the load client did not end"
 
-    def _work(self, chance: random.Random) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is sent inside the block, and nothing is under way."""
+        with ExitStack() as stack:
+            for lock in self._at_work:
+                stack.enter_context(lock)
+            yield
+
+    @contextmanager
+    def shifted(self, by: timedelta) -> Iterator[None]:
+        """Inside the block every event says a time that is so much later than now."""
+        self._shift = by
+        try:
+            yield
+        finally:
+            self._shift = None
+
+    def event(self) -> dict:
+        """An event for who sends it himself; `announce` it before, `promise` it when it was acknowledged."""
+        return self._event(self._chance)
+
+    def announce(self, events: Sequence[dict]) -> None:
+        """From now on nothing is known of these: they may or may not be stored."""
+        with self.ledger.lock:
+            for event in events:
+                self.ledger.sent[event["id"]] = Sent(
+                    event["user_id"], event["event_type"], event["properties"]["value"], event.get("timestamp")
+                )
+            self.ledger.unknown |= {event["id"] for event in events} - self.ledger.acked
+
+    def promise(self, events: Sequence[dict]) -> None:
+        """These were acknowledged."""
+        ids = {event["id"] for event in events}
+        with self.ledger.lock:
+            self.ledger.acked |= ids
+            self.ledger.unknown -= ids
+
+    def _work(self, chance: random.Random, at_work: threading.Lock) -> None:
         waiting: list[dict] | None = None
         api = self.client()
         while not self._stop.is_set():
             began = time.monotonic()
-            batch = waiting or [self._event(chance) for _ in range(_BATCH)]
-            waiting = None
-            ids = {event["id"] for event in batch}
-            with self.ledger.lock:
-                for event in batch:
-                    self.ledger.sent[event["id"]] = event
-                # Until the answer is there, nothing is known.
-                self.ledger.unknown |= ids - self.ledger.acked
-            # Now and then the client goes away between commit and answer.
-            patience = 0.004 if chance.random() < 0.02 else 10
-            try:
-                answer = api.post("/v1/events/batch", json={"events": batch}, timeout=patience)
-            except httpx.TransportError:
-                # A client that got no answer sends the same batch again, or gives up.
-                waiting = batch if chance.random() < 0.5 else None
-                api.close()
-                api = self.client()
+            with at_work:
+                api, waiting = self._send(api, waiting or [self._event(chance) for _ in range(_BATCH)], chance)
+            # A client that got no answer sends the same batch again, or gives up.
+            if waiting is not None:
                 self._stop.wait(0.2)
-            else:
-                if answer.status_code == 202 and not answer.json()["rejected"]:
-                    with self.ledger.lock:
-                        self.ledger.acked |= ids
-                        self.ledger.unknown -= ids
-                        self.last_ack = time.monotonic()
-                else:
-                    with self.ledger.lock:
-                        self.ledger.refused += len(ids)
-                    waiting = batch if chance.random() < 0.5 else None
-                    self._stop.wait(0.2)
+                waiting = waiting if chance.random() < 0.5 else None
             self._stop.wait(max(0.0, self._pause - (time.monotonic() - began)))
         api.close()
+
+    def _send(
+        self, api: httpx.Client, batch: list[dict], chance: random.Random
+    ) -> tuple[httpx.Client, list[dict] | None]:
+        """The client to go on with, and the batch if it was not acknowledged."""
+        self.announce(batch)
+        # Now and then the client goes away between commit and answer.
+        patience = 0.004 if chance.random() < 0.02 else 10
+        try:
+            answer = api.post("/v1/events/batch", json={"events": batch}, timeout=patience)
+        except httpx.TransportError:
+            api.close()
+            return self.client(), batch
+        if answer.status_code == 202 and not answer.json()["rejected"]:
+            self.promise(batch)
+            self.last_ack = time.monotonic()
+            return api, None
+        with self.ledger.lock:
+            self.ledger.refused += len(batch)
+        return api, batch
 
     def _event(self, chance: random.Random) -> dict:
         event: dict = {
@@ -130,8 +180,9 @@ class Load:
             "event_type": chance.choice(("click", "purchase", "page_view")),
             "properties": {"value": chance.randrange(1, 100)},
         }
-        if chance.random() < 0.05:
-            event["timestamp"] = (datetime.now(UTC) + chance.choice(_SHIFTS)).isoformat()
+        shift = self._shift or (chance.choice(_SHIFTS) if chance.random() < 0.05 else None)
+        if shift is not None:
+            event["timestamp"] = (datetime.now(UTC) + shift).isoformat()
         return event
 
 

@@ -1,5 +1,8 @@
 """One fault under load: strike, wait until all is whole again, hold what was promised against what is there."""
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
@@ -8,8 +11,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from neonblue_pipeline import clickhouse
 from neonblue_pipeline.verify import verify
-from tests.chaos.faults import Fault, Target
+from tests.chaos import recomputed
+from tests.chaos.faults import Fault
 from tests.chaos.load import Load
+from tests.chaos.target import Target
+from tests.fix_alarm_receiver import Receiver
 
 PATIENCE_S = 150
 
@@ -20,44 +26,60 @@ class NotWhole(AssertionError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one fault did. Seconds are from the strike; lost and doubled are numbers of events."""
+    """What one fault did. Seconds are from the strike; lost, doubled and invented are numbers of events.
+
+    alarm_s: until the first message of something broken; None if none came.
+    """
 
     fault: str
     repair: str
     silent_s: float
     whole_s: float
+    alarm_s: float | None
     acked: int
     lost: int
     doubled: int
     invented: int
 
 
-def run(target: Target, load: Load, fault: Fault, patience_s: float = PATIENCE_S) -> Outcome:
+def run(
+    target: Target, load: Load, fault: Fault, patience_s: float = PATIENCE_S, alarms: Receiver | None = None
+) -> Outcome:
     """Strikes while `load` runs, repairs by the fault's own command if it has one, and measures."""
+    target.load = load
     before = len(load.ledger.acked)
     began = time.monotonic()
     fault.strike(target)
     struck = time.monotonic()
     _await(lambda: load.last_ack > struck, "the API acknowledges nothing any more", patience_s)
-    silent = load.last_ack - began
+    silent = load.last_ack - struck
     # What was acknowledged up to now, the time of the fault included, must all be there in the end.
     promised = load.ledger.snapshot()
     if fault.cure:
         _cure(target, fault.cure)
-    _await(lambda: not promised - final(target, load), "acknowledged events are missing", patience_s)
+    _await(lambda: holds(target, load, promised), "acknowledged events are missing", patience_s)
     whole = time.monotonic() - began
     lost, doubled, invented = count(target, load, promised)
-    acked = len(load.ledger.acked) - before
     return Outcome(
         fault.name,
         f"`neonblue {fault.cure}`" if fault.cure else "itself",
         silent,
         whole,
-        acked,
+        alarms.first_alarm(began) if alarms else None,
+        len(load.ledger.acked) - before,
         lost,
         doubled,
         invented,
     )
+
+
+def holds(target: Target, load: Load, promised: set[str]) -> bool:
+    """Whether a query gives all of these ids now; they are read only when there are enough."""
+    with clickhouse.connect(target.settings, "chaos") as server:
+        query = "select count() from events_processed where startsWith(user_id, {run:String})"
+        if server.rows(query, {"run": load.run})[0][0] < len(promised):
+            return False
+    return promised <= final(target, load)
 
 
 def final(target: Target, load: Load) -> set[str]:
@@ -78,27 +100,28 @@ def count(target: Target, load: Load, promised: set[str]) -> tuple[int, int, int
     return len(promised - there), sum(row[1] > 1 for row in rows), len(there - load.ledger.sent.keys())
 
 
-def settle(target: Target, load: Load) -> None:
-    """After the last fault, with the load stopped: every hop proven, the result equal to the acknowledged events."""
-    load.stop()
-    _await(lambda: not load.ledger.acked - final(target, load), "acknowledged events are missing", PATIENCE_S)
-    target.stack.run("replay")
-    refresh(target)
-    report = verify(target.settings, patience_s=60)
-    told = [gap for check in report.checks if not check.ok for gap in check.gaps]
-    assert report.ok, f"not proven: {told}"
-    there = final(target, load)
-    assert load.ledger.acked <= there <= load.ledger.acked | load.ledger.unknown
-    _demand_result(load, there)
-    _demand_ledger(target)
+def prove(target: Target, load: Load) -> None:
+    """All that was promised, with the load held.
+
+    Acknowledged ⊆ counted ⊆ acknowledged + unanswered, each id once, every hop and window proven, rollups equal to a
+    recount, the published result equal to one computed from the events themselves.
+    """
+    with load.paused():
+        acked = load.ledger.snapshot()
+        _await(lambda: holds(target, load, acked), "acknowledged events are missing", PATIENCE_S)
+        refresh(target)
+        report = verify(target.settings, patience_s=60)
+        told = [gap for check in report.checks if not check.ok for gap in check.gaps]
+        assert report.ok, f"not proven: {told}, {[check.detail for check in report.checks if not check.ok]}"
+        there = final(target, load)
+        assert acked <= there <= acked | load.ledger.unknown
+        assert count(target, load, acked) == (0, 0, 0)
+        recomputed.demand_result(load, there)
+        _demand_ledger(target)
 
 
 def refresh(target: Target) -> None:
     """Rollups, results and reconciliation, by the Dagster job."""
-    import os
-    import subprocess
-    import sys
-
     done = subprocess.run(
         [sys.executable, "-m", "neonblue_pipeline.materialize", "refresh"],
         env={**os.environ, **target.stack.settings, "NEONBLUE_RECONCILIATION_WINDOW_MINUTES": "1"},
@@ -107,34 +130,6 @@ def refresh(target: Target) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-
-
-def _demand_result(load: Load, there: set[str]) -> None:
-    """The published result against sums over the events themselves. Events before the assignment do not count."""
-    with load.client() as api:
-        answer = api.get(f"/v1/experiments/{load.run}/results")
-        assert answer.status_code == 200, answer.text
-    clicked: dict[str, set[str]] = {"control": set(), "new": set()}
-    spent = {"control": 0.0, "new": 0.0}
-    for event_id in there:
-        event = load.ledger.sent[event_id]
-        assigned_at = load.assigned_at[event["user_id"]]
-        if event.get("timestamp", assigned_at) < assigned_at:
-            continue
-        variant = load.variants[event["user_id"]]
-        if event["event_type"] == "click":
-            clicked[variant].add(event["user_id"])
-        elif event["event_type"] == "purchase":
-            spent[variant] += event["properties"]["value"]
-    expected = {
-        "proportion": {variant: float(len(users)) for variant, users in clicked.items()},
-        "mean": spent,
-    }
-    found = {
-        metric["kind"]: {variant["variant"]: variant["sum"] for variant in metric["variants"]}
-        for metric in answer.json()["metrics"]
-    }
-    assert found == expected, f"published {found}, counted {expected}"
 
 
 def _demand_ledger(target: Target) -> None:

@@ -14,8 +14,10 @@ from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.replay import replay
 from neonblue_pipeline.verify import verify
 from tests.chaos import trial
-from tests.chaos.faults import FAULTS, POISON, Target
+from tests.chaos.faults import FAULTS
 from tests.chaos.load import Load
+from tests.chaos.target import Target
+from tests.chaos.writers import POISON
 from tests.end_to_end.journey import Platform
 from tests.fix_stack import NEONBLUE, Stack
 
@@ -40,7 +42,9 @@ def load(target: Target) -> Iterator[Load]:
     target.stack.up()
 
 
-@pytest.mark.parametrize("name", ["kill-postgres", "kill-kafka-connect", "kill-clickhouse", "kill-api", "slot-dropped"])
+@pytest.mark.parametrize(
+    "name", ["interleaved", "kill-kafka-connect", "kill-clickhouse", "kill-api", "slot-dropped", "cut-before-reply"]
+)
 def test_nothing_acknowledged_is_lost_or_doubled_by(name: str, target: Target, load: Load) -> None:
     outcome = trial.run(target, load, FAULTS[name])
     assert (outcome.lost, outcome.doubled, outcome.invented) == (0, 0, 0)
@@ -132,5 +136,8 @@ def test_after_a_fault_every_hop_is_proven_and_the_result_equals_the_events(targ
     own = Load(target.stack.settings, SEED + 1, RATE, users=20)
     own.prepare()
     own.start()
-    trial.run(target, own, FAULTS["kill-connect-clickhouse"])
-    trial.settle(target, own)
+    try:
+        trial.run(target, own, FAULTS["kill-connect-clickhouse"])
+        trial.prove(target, own)
+    finally:
+        own.stop()
