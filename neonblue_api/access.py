@@ -2,9 +2,9 @@
 
 import hashlib
 import hmac
+import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -55,15 +55,17 @@ class Tokens:
         if known is not None and known[0] > now:
             return known[1]
         self._known = {key: entry for key, entry in self._known.items() if entry[0] > now}
-        caller = await self._look_up(digest)
-        self._known[digest] = (now + self._keep, caller)
+        caller, valid_for = await self._look_up(digest)
+        self._known[digest] = (now + min(self._keep, valid_for), caller)
         return caller
 
     def forget(self) -> None:
         """After a token was revoked here: the next use asks PostgreSQL."""
         self._known.clear()
 
-    async def _look_up(self, digest: bytes) -> Caller:
+    async def _look_up(self, digest: bytes) -> tuple[Caller, float]:
+        """The caller, and for how many seconds its token is valid."""
+
         async def find(driver: psycopg.AsyncConnection[Any]) -> tuple[Any, ...] | None:
             # The use is noted at most once a minute: reading with a token is not meant to write.
             cursor = await driver.execute(
@@ -72,7 +74,8 @@ class Tokens:
                        where token_sha256 = %(digest)s
                          and (last_used_at is null or last_used_at < now() - interval '1 minute')
                    )
-                   select name, scopes, revoked_at is not null, coalesce(expires_at <= now(), false)
+                   select name, scopes, revoked_at is not null, coalesce(expires_at <= now(), false),
+                          extract(epoch from expires_at - now())::float8
                    from api_tokens where token_sha256 = %(digest)s""",
                 {"digest": digest},
             )
@@ -81,10 +84,10 @@ class Tokens:
         row = await self._database.call(find)
         if row is None:
             raise Unauthorized("the token is not known")
-        name, scopes, revoked, expired = row
+        name, scopes, revoked, expired, valid_for = row
         if revoked or expired:
             raise Unauthorized(f"the token {name!r} is {'revoked' if revoked else 'expired'}")
-        return Caller(name, frozenset(scopes))
+        return Caller(name, frozenset(scopes)), math.inf if valid_for is None else valid_for
 
 
 async def authorize(request: Request, scope: str) -> Caller:
@@ -101,13 +104,16 @@ async def authorize(request: Request, scope: str) -> Caller:
     return caller
 
 
-def _needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:
-    async def check(request: Request) -> Caller:
-        return await authorize(request, scope)
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The dependency of a route on a scope."""
 
-    return check
+    scope: str
+
+    async def __call__(self, request: Request) -> Caller:
+        return await authorize(request, self.scope)
 
 
-IngestDep = Annotated[Caller, Depends(_needs("ingest"))]
-ReadDep = Annotated[Caller, Depends(_needs("read"))]
-ManageDep = Annotated[Caller, Depends(_needs("manage"))]
+IngestDep = Annotated[Caller, Depends(Needs("ingest"))]
+ReadDep = Annotated[Caller, Depends(Needs("read"))]
+ManageDep = Annotated[Caller, Depends(Needs("manage"))]

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -21,6 +23,9 @@ DATABASE = "experiments_analytics"
 _MISSING = re.compile(
     r"(UNKNOWN_TABLE|UNKNOWN_DATABASE|Unknown table|Database .* does not exist|code:? (60|81)\b)", re.I
 )
+_AT_ONCE = 16
+_PATIENCE = 1.0  # seconds until a select that is not answered makes the API ask whether ClickHouse is there at all
+_PING_TIMEOUT = 1.0
 
 
 @cache
@@ -30,21 +35,30 @@ def select(name: str) -> str:
 
 
 class Analytics:
-    """Connects when it is first asked, and again after a failure. The driver works in threads."""
+    """Connects when it is first asked, and again after a failure.
+
+    The driver works in threads; they are its own, so that a ClickHouse that stands still takes none from intake.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.clickhouse_url.get_secret_value()
         self._timeout = settings.clickhouse_timeout
         self._client: Client | None = None
         self._connecting = Lock()
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="clickhouse")
 
     async def read(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of a named select. Raises AnalyticsUnavailable, which says what is missing."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._query, name, parameters)
+        running.add_done_callback(_taken_note_of)
         try:
-            async with asyncio.timeout(self._timeout + 1):
-                return await asyncio.to_thread(self._query, name, parameters)
-        except TimeoutError:
-            raise AnalyticsUnavailable(f"ClickHouse did not answer {name} within {self._timeout:g} s") from None
+            done, _ = await asyncio.wait({running}, timeout=_PATIENCE)
+            if not done:
+                await self._ping(name)
+                done, _ = await asyncio.wait({running}, timeout=self._timeout)
+            if not done:
+                raise AnalyticsUnavailable(f"ClickHouse did not answer {name} within {self._timeout:g} s")
+            return running.result()
         except (ClickHouseError, OSError) as error:
             if _MISSING.search(str(error)):
                 raise AnalyticsUnavailable(
@@ -52,10 +66,32 @@ class Analytics:
                 ) from error
             logger.warning("ClickHouse: %s: %s", name, error)
             raise AnalyticsUnavailable(f"ClickHouse does not answer {name}") from error
+        finally:
+            running.cancel()  # one that still waits for a thread is not begun for nobody
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
+
+    async def _ping(self, name: str) -> None:
+        """Raises AnalyticsUnavailable unless the server answers /ping: a slow select is waited for, a dead one not."""
+        url = urlsplit(self._url)
+        secure = url.scheme == "https"
+        try:
+            async with asyncio.timeout(_PING_TIMEOUT):
+                reader, writer = await asyncio.open_connection(
+                    url.hostname, url.port or (8443 if secure else 8123), ssl=secure or None
+                )
+                try:
+                    writer.write(f"GET /ping HTTP/1.1\r\nHost: {url.hostname}\r\nConnection: close\r\n\r\n".encode())
+                    answered = await reader.read(1)
+                finally:
+                    writer.close()
+        except (TimeoutError, OSError):
+            answered = b""
+        if not answered:
+            raise AnalyticsUnavailable(f"ClickHouse does not answer {name}, nor whether it is there")
 
     def _query(self, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         result = self._connected().query(select(name), parameters=parameters)
@@ -74,3 +110,8 @@ class Analytics:
                     tz_mode="aware",
                 )
             return self._client
+
+
+def _taken_note_of(late: "asyncio.Future[Any]") -> None:
+    if not late.cancelled():
+        late.exception()  # a late failure was already answered with 503

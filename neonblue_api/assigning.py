@@ -133,6 +133,7 @@ class Assigning:
 
         async def call(driver: psycopg.AsyncConnection[Any], text: str, positions: Sequence[int]) -> None:
             cursor = await driver.execute(_ACCEPT, (text,))
+            self._database.got_on()
             for position, outcome, variant_key, assigned_at in await cursor.fetchall():
                 outcomes[positions[position]] = _Outcome(outcome, variant_key, assigned_at)
 
@@ -144,7 +145,7 @@ class Assigning:
                 for positions, text in zip(calls, texts, strict=True):
                     await call(driver, text, positions)
 
-        await self._database.store(store, size=len(rows))
+        await self._database.store(store)
         for position, first in split.same_as.items():
             held = outcomes[first]
             if held is not None:

@@ -2,15 +2,17 @@
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import zstandard
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from neonblue_api.access import Needs, authorize
 from neonblue_api.errors import (
     ApiError,
     BodyTimeout,
@@ -174,8 +176,19 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         handler = super().get_route_handler()
+        scopes = [found.scope for found in _called(self.dependant) if isinstance(found, Needs)]
 
         async def strict(request: Request) -> Response:
+            # The framework reads the body first; who may not come in is told so before any of it is read.
+            for scope in scopes:
+                await authorize(request, scope)
             return await handler(StrictRequest(request.scope, request.receive))
 
         return strict
+
+
+def _called(dependant: Dependant) -> Iterator[Any]:
+    """What a route depends on, at any depth."""
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from _called(dependency)

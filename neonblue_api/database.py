@@ -21,7 +21,6 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _TRIES = 4
-_SECONDS_PER_FACT = 0.0005
 _LONGEST_QUEUE = 10.0
 _RACES = {"40001", "40P01"}  # serialization failure, deadlock: the whole transaction is simply run again
 _MISSING = {"42P01", "42883", "42703", "3F000", "3D000"}  # undefined table, function, column, schema, database
@@ -42,6 +41,11 @@ class Database:
             connect_args={
                 "connect_timeout": 2,
                 "application_name": "neonblue_api",
+                # A host that vanished tells nothing: its connections are given up in seconds, not in hours.
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 10_000,
                 "options": f"-c statement_timeout={int(settings.statement_timeout * 1000)} -c timezone=UTC",
             },
         )
@@ -55,23 +59,29 @@ class Database:
     async def close(self) -> None:
         await self._engine.dispose()
 
-    async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]], *, deadline: float | None = None) -> T:
+    async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Runs `work` in a transaction that is committed when this returns. `work` may run several times.
 
-        Raises DatabaseUnavailable within `deadline` seconds.
+        Raises DatabaseUnavailable within the deadline of the settings.
         """
 
         async def attempt() -> T:
             async with self._engine.begin() as connection:
                 return await work(connection)
 
-        return await self._in_time(attempt, deadline)
+        return await self._in_time(attempt, self._until(self.deadline))
 
-    async def call(
-        self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], *, deadline: float | None = None
-    ) -> T:
+    async def call(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
         """Runs `work` on the driver's connection in autocommit: the short way for what one statement can do."""
+        return await self._in_time(self._on_driver(work), self._until(self.deadline))
 
+    def _until(self, seconds: float) -> Callable[[], float]:
+        """Counts down from now."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        return lambda: end - loop.time()
+
+    def _on_driver(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
         async def attempt() -> T:
             async with self._autocommit.connect() as connection:
                 pooled = await connection.get_raw_connection()
@@ -84,50 +94,52 @@ class Database:
                         await connection.invalidate()
                     raise
 
-        return await self._in_time(attempt, deadline)
+        return attempt
 
-    async def store(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]], *, size: int) -> T:
-        """As `call`, for `size` facts: only so many at once, since more would only wait for each other in PostgreSQL.
+    async def store(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """As `call`, for facts: only so many at once, since more would only wait for each other in PostgreSQL.
 
-        Waits for its turn as long as others get on; where nobody did for the deadline, PostgreSQL is away.
+        Its deadline begins anew whenever a writer gets on; where none did for that long, PostgreSQL is away. A
+        statement of its own that stands still while others get on is ended by the statement timeout.
         """
         loop = asyncio.get_running_loop()
         came = loop.time()
-        left = await self._turn(came)
+
+        def left() -> float:
+            return min(max(came, self._got_on) + self.deadline, came + _LONGEST_QUEUE) - loop.time()
+
+        await self._turn(left)
         try:
-            done = await self.call(work, deadline=left + _SECONDS_PER_FACT * size)
-            self._got_on = loop.time()
-            return done
+            return await self._in_time(self._on_driver(work), left)
         finally:
             self._turns.release()
 
-    async def _turn(self, came: float) -> float:
-        """Waits for a turn. Returns the seconds left of the deadline, which begins anew when somebody gets on."""
-        loop = asyncio.get_running_loop()
-        while True:
-            left = max(came, self._got_on) + self.deadline - loop.time()
-            if left <= 0 or loop.time() - came >= _LONGEST_QUEUE:
-                raise DatabaseUnavailable("PostgreSQL did not get on with what came before")
+    def got_on(self) -> None:
+        """Said by a writer after each of its statements: PostgreSQL is there and works."""
+        self._got_on = asyncio.get_running_loop().time()
+
+    async def _turn(self, left: Callable[[], float]) -> None:
+        while (seconds := left()) > 0:
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(seconds):
                     await self._turns.acquire()
             except TimeoutError:
                 continue
-            left = max(came, self._got_on) + self.deadline - loop.time()
-            if left > 0:
-                return left
-            self._turns.release()
+            return
+        raise DatabaseUnavailable("PostgreSQL did not get on with what came before")
 
-    async def _in_time(self, attempt: Callable[[], Awaitable[T]], deadline: float | None) -> T:
+    async def _in_time(self, attempt: Callable[[], Awaitable[T]], left: Callable[[], float]) -> T:
         task = asyncio.ensure_future(self._retrying(attempt))
         self._left_alone.add(task)
         task.add_done_callback(self._forget)
         # A cancelled statement waits for the server's answer, which a frozen server never gives: it is left alone.
-        done, _ = await asyncio.wait({task}, timeout=deadline or self.deadline)
-        if not done:
-            task.cancel()
-            raise DatabaseUnavailable("PostgreSQL did not answer in time")
-        return task.result()
+        while True:
+            done, _ = await asyncio.wait({task}, timeout=max(0.0, left()))
+            if done:
+                return task.result()
+            if left() <= 0:
+                task.cancel()
+                raise DatabaseUnavailable("PostgreSQL did not answer in time")
 
     def _forget(self, task: asyncio.Future[Any]) -> None:
         self._left_alone.discard(task)

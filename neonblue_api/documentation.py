@@ -6,8 +6,16 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from neonblue_api import assignment_input, event_input, user_input
-from neonblue_api.errors import ApiError, Forbidden, MalformedJson, Unauthorized
+from neonblue_api import assignment_input, event_input, examples, user_input
+from neonblue_api.errors import (
+    ApiError,
+    BodyTimeout,
+    BodyTooLarge,
+    Forbidden,
+    MalformedJson,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 from neonblue_api.replies import PROBLEM, problem_examples, problem_schema, responses
 
 _TEXT = {"type": "string"}
@@ -38,13 +46,6 @@ _COUNTS = {
         "duplicates": {"type": "integer", "minimum": 0},
         "rejected": {"type": "array", "items": _REJECTED},
     },
-    "examples": [
-        {
-            "accepted": 2,
-            "duplicates": 1,
-            "rejected": [{"index": 3, "code": "invalid_input", "message": "user_id: Expected `str`, got `int`"}],
-        }
-    ],
 }
 _SCHEMAS: dict[str, Any] = {
     "Problem": problem_schema(),
@@ -188,6 +189,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
             },
         }
     schemas.update(_SCHEMAS)
+    for name, example in examples.REPLIES.items():
+        schemas[name]["examples"] = [example]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"]["examples"] = problem_examples()
@@ -199,6 +202,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     return document
 
 
+_OF_BODIES = responses(MalformedJson, BodyTimeout, BodyTooLarge, UnsupportedMediaType)
+
+
 def _complete(operation: dict[str, Any], common: dict[int | str, dict[str, Any]]) -> None:
     replies = operation["responses"]
     if "422" in replies and PROBLEM not in replies["422"]["content"]:
@@ -208,7 +214,8 @@ def _complete(operation: dict[str, Any], common: dict[int | str, dict[str, Any]]
     if common:
         operation["security"] = [{"token": []}]
         if "requestBody" in operation:
-            replies.setdefault("400", responses(MalformedJson)[400])
+            for status, reply in _OF_BODIES.items():
+                replies.setdefault(str(status), reply)
     for reply in replies.values():
         reply.setdefault("headers", {})["X-Request-ID"] = {"schema": {"type": "string"}}
 

@@ -210,6 +210,13 @@ class ExperimentRunning(Conflict):
     way_out = "POST …/phases begins a new phase with other weights or coverage; otherwise create a new experiment"
 
 
+class ExperimentKept(Conflict):
+    code = "experiment_kept"
+    title = "An experiment that has begun is kept"
+    rule = "only a draft is deleted: one that has begun has assignments, events and results"
+    way_out = "POST …/stop and POST …/archive: it is out of the way, its results stay readable"
+
+
 class ExperimentNotRunning(Conflict):
     code = "experiment_not_running"
     title = "The experiment is not running"
@@ -304,6 +311,13 @@ class Unavailable(ApiError):
 
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class Ending(Unavailable):
+    code = "ending"
+    title = "This process is being stopped"
+    rule = "a process that was told to stop answers what reaches it, and says on /readyz that it ends"
+    way_out = "use another process, or this one again once it has started anew"
 
 
 class DatabaseUnavailable(Unavailable):

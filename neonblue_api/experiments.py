@@ -5,7 +5,7 @@ waits and then sees what the other did.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from neonblue_api import changes
-from neonblue_api.database import Database
 from neonblue_api.errors import (
+    ExperimentKept,
     ExperimentNotFound,
     ExperimentRunning,
     InvalidInput,
@@ -23,7 +22,6 @@ from neonblue_api.errors import (
     UnknownMetric,
     WeightsSum,
 )
-from neonblue_api.listing import check_match
 from neonblue_api.models.experiments import (
     Experiment,
     ExperimentChange,
@@ -152,31 +150,12 @@ def require_draft(current: Experiment, what: str) -> None:
         raise ExperimentRunning(f"experiment {current.key!r} is {current.status}; the request changes {what}")
 
 
-Edit = Callable[[AsyncConnection, int, Experiment], Awaitable[Experiment]]
-
-
-async def edit(
-    database: Database, key: str, work: Edit, action: str, by: str, request_id: str | None, if_match: str | None
-) -> Experiment:
-    """Runs `work` on the locked experiment and records the change. Raises PreconditionFailed and what `work` raises."""
-
-    async def whole(connection: AsyncConnection) -> Experiment:
-        experiment_id, current = await get_locked(connection, key)
-        check_match(if_match, current.revision, f"experiment {key!r}")
-        changed = await work(connection, experiment_id, current)
-        await changes.record(
-            connection,
-            by=by,
-            request_id=request_id,
-            kind="experiment",
-            key=key,
-            action=action,
-            before=current.model_dump(mode="json"),
-            after=changed.model_dump(mode="json"),
-        )
-        return changed
-
-    return await database.transact(whole)
+async def delete(connection: AsyncConnection, experiment_id: int, current: Experiment) -> None:
+    """Raises ExperimentKept unless it is a draft."""
+    if current.status != "draft":
+        raise ExperimentKept(f"experiment {current.key!r} is {current.status}")
+    for table in ("experiment_metrics", "variants", "experiments"):
+        await connection.execute(text(f"delete from {table} where experiment_id = :id"), {"id": experiment_id})  # noqa: S608
 
 
 async def publish(connection: AsyncConnection, experiment_id: int, key: str) -> Experiment:

@@ -90,25 +90,27 @@ class Intake:
         async def store(driver: psycopg.AsyncConnection[Any]) -> dict[int, str]:
             found: dict[int, str] = {}
             if len(calls) == 1 and not atomic:
-                found = await _accept(driver, texts[0], calls[0])
+                found = await self._accept(driver, texts[0], calls[0])
                 return _with_repeats(found, split)
             async with driver.transaction():
                 for positions, text in zip(calls, texts, strict=True):
-                    found |= await _accept(driver, text, positions)
+                    found |= await self._accept(driver, text, positions)
                 found = _with_repeats(found, split)
                 if atomic and any(outcome != DUPLICATE for outcome in found.values()):
                     raise _RollBack(found)
             return found
 
         try:
-            return await self._database.store(store, size=len(rows))
+            return await self._database.store(store)
         except _RollBack as rolled_back:
             return rolled_back.outcomes
 
-
-async def _accept(driver: psycopg.AsyncConnection[Any], text: str, positions: Sequence[int]) -> dict[int, str]:
-    cursor = await driver.execute(_ACCEPT, (text,))
-    return {positions[position]: outcome for position, outcome in await cursor.fetchall()}
+    async def _accept(
+        self, driver: psycopg.AsyncConnection[Any], text: str, positions: Sequence[int]
+    ) -> dict[int, str]:
+        cursor = await driver.execute(_ACCEPT, (text,))
+        self._database.got_on()
+        return {positions[position]: outcome for position, outcome in await cursor.fetchall()}
 
 
 def _content(row: EventRow) -> tuple[Any, ...]:

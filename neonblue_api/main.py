@@ -18,6 +18,7 @@ from neonblue_api.middleware import BrowserOrigins, RequestId
 from neonblue_api.routes import (
     analyses,
     assignments,
+    changes,
     events,
     experiments,
     health,
@@ -28,6 +29,7 @@ from neonblue_api.routes import (
     variants,
 )
 from neonblue_api.settings import load_settings
+from neonblue_api.stopping import Stopping
 from neonblue_api.user_input import UserReader
 
 
@@ -49,8 +51,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    app.state.stopping.watch(settings)
     yield
-    app.state.analytics.close()
+    await app.state.analytics.close()
     await database.close()
 
 
@@ -64,12 +67,25 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for resource in (events, assignments, users, experiments, variants, metrics, results, analyses, tokens, health):
+    for resource in (
+        events,
+        assignments,
+        users,
+        experiments,
+        variants,
+        metrics,
+        results,
+        analyses,
+        changes,
+        tokens,
+        health,
+    ):
         app.include_router(resource.router)
     replies.install(app)
     documentation.install(app)
+    app.state.stopping = Stopping()
     app.add_middleware(BrowserOrigins)
-    app.add_middleware(RequestId)
+    app.add_middleware(RequestId, stopping=app.state.stopping)
     return app
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,12 +35,17 @@ def _metric(row: Any) -> tuple[int, Metric]:
     return metric_id, Metric(**fields)
 
 
-async def get(connection: AsyncConnection, key: str, *, locked: bool = False) -> tuple[int, Metric]:
-    """Raises MetricNotFound."""
-    row = (await connection.execute(_LOCKED if locked else _ONE, {"key": key})).mappings().first()
+async def get(connection: AsyncConnection, key: str, *, select: TextClause = _ONE) -> tuple[int, Metric]:
+    """The metric and its number. Raises MetricNotFound."""
+    row = (await connection.execute(select, {"key": key})).mappings().first()
     if row is None:
         raise MetricNotFound(f"metric {key!r} does not exist")
     return _metric(row)
+
+
+async def get_locked(connection: AsyncConnection, key: str) -> tuple[int, Metric]:
+    """As `get`, with its row locked until the transaction ends."""
+    return await get(connection, key, select=_LOCKED)
 
 
 async def page(connection: AsyncConnection, *, after: int | None, limit: int) -> list[tuple[int, Metric]]:

@@ -1,6 +1,7 @@
-"""What surrounds every request, as plain ASGI: its id, calls from browsers, characters that no part behind can hold."""
+"""What surrounds every request, as plain ASGI: its id, calls from browsers, addresses that no part behind can hold."""
 
 import re
+from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from starlette.middleware.cors import CORSMiddleware
@@ -8,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neonblue_api.errors import InvalidInput
 from neonblue_api.replies import problem_reply
+from neonblue_api.stopping import Stopping
 
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _NAME = b"x-request-id"
@@ -16,8 +18,9 @@ _NAME = b"x-request-id"
 class RequestId:
     """Takes X-Request-ID from the client or makes one; it is in the reply, in the log and in what is stored."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, stopping: Stopping) -> None:
         self._app = app
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -30,16 +33,32 @@ class RequestId:
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (_NAME, accepted)]
+                if self._stopping.began:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        query: bytes = scope["query_string"]
-        if b"%00" in query or "\0" in scope["path"]:
+        wrong = _unreadable(scope["raw_path"]) or _unreadable(scope["query_string"])
+        if wrong:
             refused = InvalidInput(
-                "the address holds %00", rule="an address holds no U+0000, which PostgreSQL cannot store"
+                f"the address {wrong}", rule="an address is UTF-8 without U+0000, which PostgreSQL cannot store"
             )
             await problem_reply(refused, scope["state"]["request_id"])(scope, receive, tagged)
             return
         await self._app(scope, receive, tagged)
+
+
+def _unreadable(part: bytes) -> str | None:
+    """What is wrong with a part of the address. The framework would read another character in its place."""
+    if b"%" not in part and part.isascii():
+        return None
+    plain = unquote_to_bytes(part)
+    if b"\0" in plain:
+        return "holds %00"
+    try:
+        plain.decode()
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 at {plain[error.start : error.start + 1]!r}"
+    return None
 
 
 class BrowserOrigins:

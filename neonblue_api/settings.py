@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     # Origins of pages that may call the API from a browser, separated by commas; * for any.
     cors_origins: str = ""
 
+    drain: float = Field(0.5, ge=0)  # from SIGTERM on, for clients and balancers to turn elsewhere
+
     token_cache: float = Field(5, ge=0)  # how long a revoked token may still work on another process
 
     @field_validator("postgres_url", "clickhouse_url")

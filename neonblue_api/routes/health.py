@@ -3,10 +3,10 @@
 from typing import Any
 
 import psycopg
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from neonblue_api.errors import DatabaseUnavailable
+from neonblue_api.errors import DatabaseUnavailable, Ending
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.state import DatabaseDep
 
@@ -34,10 +34,15 @@ async def healthz() -> Response:
 @router.get(
     "/readyz",
     response_class=Response,
-    responses={**{200: {"description": "Requests can be served", "content": _STATE}}, **responses(DatabaseUnavailable)},
+    responses={
+        **{200: {"description": "Requests can be served", "content": _STATE}},
+        **responses(DatabaseUnavailable, Ending),
+    },
 )
-async def readyz(database: DatabaseDep) -> Response:
+async def readyz(request: Request, database: DatabaseDep) -> Response:
     """PostgreSQL answers and holds the schema; the reply says which part is missing."""
+    if request.app.state.stopping.began:
+        raise Ending("this process was told to stop")
 
     async def missing(driver: psycopg.AsyncConnection[Any]) -> list[str]:
         return [name for (name,) in await (await driver.execute(_NEEDED)).fetchall()]

@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from neonblue_api import changes, metrics
-from neonblue_api.access import ManageDep, ReadDep
+from neonblue_api import metrics
+from neonblue_api.access import ReadDep
 from neonblue_api.bodies import StrictRoute
+from neonblue_api.changes import CreatorDep, EditorDep
 from neonblue_api.errors import (
     DatabaseUnavailable,
     InvalidCursor,
@@ -16,39 +17,24 @@ from neonblue_api.errors import (
     MetricNotFound,
     PreconditionFailed,
 )
-from neonblue_api.listing import CursorDep, IfMatchDep, LimitDep, check_match, cursor_of, etag, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, cursor_of, etag, read_cursor
 from neonblue_api.models.fields import Key, Page
 from neonblue_api.models.metrics import Metric, MetricChange, MetricIn
 from neonblue_api.replies import responses
-from neonblue_api.state import DatabaseDep, RequestIdDep
+from neonblue_api.state import DatabaseDep
 
 router = APIRouter(prefix="/v1/metrics", tags=["metrics"], route_class=StrictRoute)
 _COMMON = (InvalidInput, DatabaseUnavailable)
 
 
 @router.post("", status_code=201, responses=responses(*_COMMON, MalformedJson, KeyTaken))
-async def create_metric(
-    new: MetricIn, caller: ManageDep, database: DatabaseDep, request_id: RequestIdDep, reply: Response
-) -> Metric:
+async def create_metric(new: MetricIn, creator: CreatorDep) -> Metric:
     """Define a metric."""
 
-    async def work(connection: AsyncConnection) -> Metric:
-        created = await metrics.create(connection, new)
-        await changes.record(
-            connection,
-            by=caller.name,
-            request_id=request_id,
-            kind="metric",
-            key=new.key,
-            action="create",
-            after=created.model_dump(mode="json"),
-        )
-        return created
+    async def make(connection: AsyncConnection) -> Metric:
+        return await metrics.create(connection, new)
 
-    created = await database.transact(work)
-    reply.headers["ETag"] = etag(created.revision)
-    reply.headers["Location"] = f"/v1/metrics/{created.key}"
-    return created
+    return await creator.create("metric", make)
 
 
 @router.get("", responses=responses(*_COMMON, InvalidCursor))
@@ -81,33 +67,10 @@ async def get_metric(key: Key, _: ReadDep, database: DatabaseDep, reply: Respons
 
 
 @router.patch("/{key}", responses=responses(*_COMMON, MalformedJson, MetricNotFound, MetricInUse, PreconditionFailed))
-async def change_metric(
-    key: Key,
-    wanted: MetricChange,
-    caller: ManageDep,
-    database: DatabaseDep,
-    request_id: RequestIdDep,
-    reply: Response,
-    if_match: IfMatchDep = None,
-) -> Metric:
+async def change_metric(key: Key, wanted: MetricChange, editor: EditorDep) -> Metric:
     """Change what the body names. What it measures stays once an experiment that uses it has begun."""
 
-    async def work(connection: AsyncConnection) -> Metric:
-        metric_id, current = await metrics.get(connection, key, locked=True)
-        check_match(if_match, current.revision, f"metric {key!r}")
-        changed = await metrics.change(connection, metric_id, current, wanted)
-        await changes.record(
-            connection,
-            by=caller.name,
-            request_id=request_id,
-            kind="metric",
-            key=key,
-            action="change",
-            before=current.model_dump(mode="json"),
-            after=changed.model_dump(mode="json"),
-        )
-        return changed
+    async def edit(connection: AsyncConnection, metric_id: int, current: Metric) -> Metric:
+        return await metrics.change(connection, metric_id, current, wanted)
 
-    changed = await database.transact(work)
-    reply.headers["ETag"] = etag(changed.revision)
-    return changed
+    return await editor.edit("metric", key, metrics.get_locked, edit)

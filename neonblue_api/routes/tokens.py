@@ -47,7 +47,7 @@ async def create_token(new: TokenIn, caller: ManageDep, database: DatabaseDep, r
             kind="token",
             key=str(row["token_id"]),
             action="create",
-            after=Token(**row).model_dump(mode="json"),
+            after=Token(**row),
         )
         return dict(row)
 

@@ -8,8 +8,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonblue_api import experiments
-from neonblue_api.access import ManageDep, ReadDep
+from neonblue_api.access import ReadDep
 from neonblue_api.bodies import StrictRoute
+from neonblue_api.changes import EditorDep
 from neonblue_api.errors import (
     DatabaseUnavailable,
     ExperimentNotFound,
@@ -23,11 +24,11 @@ from neonblue_api.errors import (
     VariantNotFound,
     WeightsSum,
 )
-from neonblue_api.listing import IfMatchDep, etag
+from neonblue_api.listing import etag
 from neonblue_api.models.experiments import Experiment, Phase, PhaseIn, Variant, VariantChange, VariantIn
 from neonblue_api.models.fields import Key
 from neonblue_api.replies import responses
-from neonblue_api.state import DatabaseDep, RequestIdDep
+from neonblue_api.state import DatabaseDep
 
 router = APIRouter(prefix="/v1/experiments/{key}", tags=["variants"], route_class=StrictRoute)
 _ONE = (InvalidInput, DatabaseUnavailable, ExperimentNotFound)
@@ -53,11 +54,7 @@ async def list_variants(key: Key, _: ReadDep, database: DatabaseDep, reply: Resp
 async def add_variant(
     key: Key,
     new: VariantIn,
-    caller: ManageDep,
-    database: DatabaseDep,
-    request_id: RequestIdDep,
-    reply: Response,
-    if_match: IfMatchDep = None,
+    editor: EditorDep,
 ) -> Variant:
     """Add a variant to a draft; without a weight it gets 0. That weights sum to 1 is demanded at the start."""
 
@@ -82,8 +79,7 @@ async def add_variant(
         )
         return await experiments.publish(connection, experiment_id, key)
 
-    changed = await experiments.edit(database, key, edit, "add_variant", caller.name, request_id, if_match)
-    reply.headers["ETag"] = etag(changed.revision)
+    changed = await editor.edit("experiment", key, experiments.get_locked, edit, "add_variant")
     return _of(changed, new.key)
 
 
@@ -92,11 +88,7 @@ async def change_variant(
     key: Key,
     variant_key: Key,
     wanted: VariantChange,
-    caller: ManageDep,
-    database: DatabaseDep,
-    request_id: RequestIdDep,
-    reply: Response,
-    if_match: IfMatchDep = None,
+    editor: EditorDep,
 ) -> Variant:
     """Change what the body names. Once the experiment has begun, only the name."""
 
@@ -119,8 +111,7 @@ async def change_variant(
         )
         return await experiments.publish(connection, experiment_id, key)
 
-    changed = await experiments.edit(database, key, edit, "change_variant", caller.name, request_id, if_match)
-    reply.headers["ETag"] = etag(changed.revision)
+    changed = await editor.edit("experiment", key, experiments.get_locked, edit, "change_variant")
     return _of(changed, variant_key)
 
 
@@ -128,10 +119,7 @@ async def change_variant(
 async def delete_variant(
     key: Key,
     variant_key: Key,
-    caller: ManageDep,
-    database: DatabaseDep,
-    request_id: RequestIdDep,
-    if_match: IfMatchDep = None,
+    editor: EditorDep,
 ) -> None:
     """Take a variant out of a draft."""
 
@@ -144,7 +132,7 @@ async def delete_variant(
         )
         return await experiments.publish(connection, experiment_id, key)
 
-    await experiments.edit(database, key, edit, "delete_variant", caller.name, request_id, if_match)
+    await editor.edit("experiment", key, experiments.get_locked, edit, "delete_variant")
 
 
 @router.get("/phases", responses=responses(*_ONE))
@@ -162,11 +150,7 @@ async def list_phases(key: Key, _: ReadDep, database: DatabaseDep) -> list[Phase
 async def begin_phase(
     key: Key,
     new: PhaseIn,
-    caller: ManageDep,
-    database: DatabaseDep,
-    request_id: RequestIdDep,
-    reply: Response,
-    if_match: IfMatchDep = None,
+    editor: EditorDep,
 ) -> Phase:
     """Change weights or coverage of a running experiment, stated and on record.
 
@@ -214,8 +198,7 @@ async def begin_phase(
         begun[:] = await _phases(connection, experiment_id)
         return await experiments.publish(connection, experiment_id, key)
 
-    changed = await experiments.edit(database, key, edit, "begin_phase", caller.name, request_id, if_match)
-    reply.headers["ETag"] = etag(changed.revision)
+    await editor.edit("experiment", key, experiments.get_locked, edit, "begin_phase")
     return begun[-1]
 
 

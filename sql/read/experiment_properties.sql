@@ -5,12 +5,19 @@
 select a.variant_key as variant_key,
        multiIf({property:String} = 'page', toString(e.page), {property:String} = 'device', toString(e.device),
                {property:String} = 'browser', toString(e.browser),
-               not JSONHas(e.properties, {property:String}), null,
-               JSONType(e.properties, {property:String}) = 'String', JSONExtractString(e.properties, {property:String}),
-               JSONExtractRaw(e.properties, {property:String})) as property_value,
+               not JSONHas(e.readable, {property:String}), null,
+               JSONType(e.readable, {property:String}) = 'String',
+                   trim(leading '\0' from JSONExtractString(e.readable, {property:String})),
+               replaceRegexpAll(JSONExtractRaw(e.readable, {property:String}), '"\\\\u0000([^"]*)"', '\\1')) as property_value,
        count() as events, uniqExact(e.user_id) as users, countIf(e.is_conversion) as conversions, sum(e.value) as value
 from (
-    select user_id, timestamp, experiment_id, event_type, is_conversion, properties, page, device, browser, value
+    select user_id, timestamp, experiment_id, event_type, is_conversion, page, device, browser, value,
+           -- The parser rounds long numbers and refuses a document with an integer beyond 64 bits: they are read as text,
+           -- marked by U+0000, which no accepted text holds.
+           if(not match(properties, '[0-9.]{16}'), properties,
+              arrayStringConcat(arrayMap(
+                  token -> if(match(token, '^-?[0-9]') and length(token) > 15, concat('"\\u0000', token, '"'), token),
+                  extractAll(properties, '"(?:[^"\\\\]|\\\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+')))) as readable
     from events_processed
     where {event_type:String} = '' or event_type = {event_type:String}
 ) as e

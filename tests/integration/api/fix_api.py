@@ -14,6 +14,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 PROJECT = Path(__file__).parents[3]
 TOKEN = "test-token-with-every-scope"
+# The address of a server that is not there.
+NOBODY = "http://nobody:nothing@127.0.0.1:9"
 
 
 class _NotYet(Exception):

@@ -153,6 +153,9 @@ def test_properties_are_counted_for_the_events_that_count(client, clickhouse, ex
     user = {"experiment_id": number, "user_id": f"{key}-u", "variant_id": variants["a"], "variant_key": "a"}
     _insert(clickhouse, "assignments_rows", user | {"experiment_key": key, "assigned_at": at, "created_at": at})
     told = [(1, '{"plan": "pro", "n": 7}', "phone"), (2, '{"plan": "pro"}', None), (3, "{}", None)]
+    long = ["18446744073709551616", "-123456789012345678901234567890", "12345678901234567890.12", f"1{'0' * 308}"]
+    told += [(minute, f'{{"long": {number}, "text": "17"}}', None) for minute, number in enumerate(long, 4)]
+    told += [(8, f'{{"nested": {{"a": [{long[0]}, "x {long[0]}"]}}}}', None)]
     before = (-60, '{"plan": "pro"}', None)
     for minute, properties, device in (*told, before):
         event = {
@@ -172,9 +175,12 @@ def test_properties_are_counted_for_the_events_that_count(client, clickhouse, ex
         cells = client.get(path, params={"property": name}).json()["cells"]
         return {cell["property_value"]: (cell["events"], cell["users"], cell["conversions"]) for cell in cells}
 
-    assert counted("plan") == {"pro": (2, 1, 2), None: (1, 1, 1)}
-    assert counted("n") == {"7": (1, 1, 1), None: (2, 1, 2)}
-    assert counted("device") == {"phone": (1, 1, 1), None: (2, 1, 2)}
+    assert counted("plan") == {"pro": (2, 1, 2), None: (6, 1, 6)}
+    assert counted("n") == {"7": (1, 1, 1), None: (7, 1, 7)}
+    assert counted("device") == {"phone": (1, 1, 1), None: (7, 1, 7)}
+    assert counted("long") == dict.fromkeys(long, (1, 1, 1)) | {None: (4, 1, 4)}
+    assert counted("text") == {"17": (4, 1, 4), None: (4, 1, 4)}
+    assert counted("nested").keys() == {f'{{"a":[{long[0]},"x {long[0]}"]}}', None}
     assert client.get(path).status_code == 422
 
 

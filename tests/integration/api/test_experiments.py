@@ -92,7 +92,8 @@ def test_what_decides_the_outcome_does_not_change_once_it_runs(client, running):
     assert client.patch(f"{one}/variants/a", json={"weight": 0.1}).status_code == 409
     assert client.post(f"{one}/variants", json={"key": "c"}).status_code == 409
     assert client.delete(f"{one}/variants/a").status_code == 409
-    assert client.delete(one).status_code == 409
+    kept = client.delete(one)
+    assert (kept.status_code, kept.json()["code"]) == (409, "experiment_kept")
     assert client.patch(one, json={"name": "new"}).json()["name"] == "new"
     assert client.patch(f"{one}/variants/a", json={"name": "A"}).json()["name"] == "A"
 

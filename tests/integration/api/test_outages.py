@@ -1,8 +1,9 @@
 """PostgreSQL away, frozen or restarted under an API of its own: a 503 in time, nothing half-written, then as before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -10,11 +11,9 @@ import httpx
 import psutil
 import psycopg
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry, retry_if_result, stop_after_delay, wait_fixed
 
-from tests.integration.api.fix_api import TOKEN, apply_schema, served_api
-
-NOBODY = "http://nobody:nothing@127.0.0.1:9"
+from tests.integration.api.fix_api import NOBODY, TOKEN, apply_schema, served_api
 
 
 @contextmanager
@@ -38,6 +37,11 @@ def _processes(postgres_url: str) -> list[psutil.Process]:
 
 def _event(**fields: str) -> dict[str, str]:
     return {"id": str(uuid4()), "user_id": "u", "event_type": "x"} | fields
+
+
+def _when(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
+    waiting = retry_if_result(lambda reply: reply.status_code != status)
+    return Retrying(retry=waiting, stop=stop_after_delay(30), wait=wait_fixed(0.05))(ask)
 
 
 @retry(retry=retry_if_result(lambda status: status != 202), stop=stop_after_delay(30), wait=wait_fixed(0.2))
@@ -66,7 +70,7 @@ def test_postgresql_away_frozen_and_back(empty_stack):
 
         frozen = _processes(url)
         events = [_event() for _ in range(20)]
-        batch = {"events": [_event() for _ in range(50)]}
+        batch = {"events": [_event() for _ in range(5_000)]}
         try:
             for process in frozen:
                 process.suspend()
@@ -83,12 +87,12 @@ def test_postgresql_away_frozen_and_back(empty_stack):
         for event in events:
             assert _sent_again(client, event) == 202
         told = client.post("/v1/events/batch", json=batch).json()
-        assert told["accepted"] + told["duplicates"] == 50
+        assert told["accepted"] + told["duplicates"] == 5_000
         with psycopg.connect(url) as connection:
             stored = connection.execute("select count(*), count(distinct event_id) from events").fetchone()
             shipped = connection.execute("select count(*) from outbox_log where aggregate_type = 'event'").fetchone()
-        assert stored == (71, 71)
-        assert shipped == (71,)
+        assert stored == (5_021, 5_021)
+        assert shipped == (5_021,)
 
         empty_stack.down()
         for request in (lambda: client.post("/v1/events", json=_event()), lambda: client.get("/v1/metrics")):
@@ -110,23 +114,67 @@ def test_without_clickhouse_intake_goes_on_and_readers_say_what_is_missing(postg
         assert client.get(f"/v1/experiments/{name}-no/results").status_code == 404
 
 
-def test_requests_in_flight_are_answered_when_the_api_stops(postgres_url, name, outbox):
-    with served_api(postgres_url, NOBODY) as (api_url, process), _client(api_url) as client:
-        batches = [{"events": [_event(user_id=name) for _ in range(1000)]} for _ in range(12)]
+def test_a_frozen_clickhouse_holds_up_neither_intake_nor_the_reading_routes(postgres_url, storage_stack, name):
+    with served_api(postgres_url, storage_stack.clickhouse_url) as (api_url, _), _client(api_url) as client:
+        assert client.post("/v1/experiments", json={"key": name}).status_code == 201
+        paths = [f"/v1/experiments/{name}/{part}" for part in ("results", "summary", "funnel?steps=x")] * 8
+        frozen = _processes(storage_stack.clickhouse_url)
+        try:
+            for process in frozen:
+                process.suspend()
+            with ThreadPoolExecutor(len(paths)) as pool:
+                # More readers than the driver has threads; all are answered while the server is frozen.
+                replies = [pool.submit(client.get, path) for path in paths]
+                assert client.post("/v1/events", json=_event(user_id=name)).status_code == 202
+                told = [(reply.result().status_code, reply.result().json()) for reply in replies]
+        finally:
+            for process in frozen:
+                process.resume()
+        assert {(status, body["code"]) for status, body in told} == {(503, "analytics_unavailable")}
+        # The driver was not waited for: it gives up later than the reply that says ClickHouse is not there.
+        assert all("nor whether it is there" in body["detail"] for _, body in told)
 
-        def send(batch: dict) -> int | None:
-            try:
-                return client.post("/v1/events/batch", json=batch).json()["accepted"]
-            except httpx.TransportError:
-                return None  # not taken any more; a request that was taken is answered
 
-        with ThreadPoolExecutor(6) as pool:
-            first, *rest = [pool.submit(send, batch) for batch in batches]
-            assert first.result() == 1000
-            process.terminate()
-            accepted = [1000, *(future.result() or 0 for future in rest)]
+@pytest.mark.parametrize("kept_open", [20, 0], ids=["connections kept", "a connection each"])
+def test_no_request_is_lost_when_the_api_stops(postgres_url, name, outbox, kept_open):
+    with served_api(postgres_url, NOBODY) as (api_url, process):
+        limits = httpx.Limits(max_keepalive_connections=kept_open)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(base_url=api_url, headers=headers, timeout=30, trust_env=False, limits=limits) as client:
+            asked_to_stop = Event()
+
+            def send_on(writer: int) -> int:
+                sent = 0
+                while True:
+                    batch = {"events": [_event(user_id=name) for _ in range(50 if writer % 2 else 1)]}
+                    try:
+                        reply = client.post("/v1/events/batch", json=batch)
+                    except httpx.ConnectError:
+                        return sent  # not taken any more; what is taken is answered
+                    assert reply.json()["accepted"] == len(batch["events"]), reply.text
+                    sent += len(batch["events"])
+                    if sent > 100:
+                        asked_to_stop.set()
+
+            with ThreadPoolExecutor(16) as pool:
+                writers = [pool.submit(send_on, writer) for writer in range(16)]
+                assert asked_to_stop.wait(60)
+                process.terminate()
+                accepted = sum(writer.result() for writer in writers)
         assert process.wait(20) in (0, -15)
-    assert len(outbox(name)) == sum(accepted)
+    assert len(outbox(name)) == accepted
+
+
+def test_a_process_that_ends_says_so_and_lets_its_clients_go(postgres_url):
+    with served_api(postgres_url, NOBODY, NEONBLUE_DRAIN="60") as (api_url, process), _client(api_url) as client:
+        assert "Connection" not in client.get("/readyz").headers
+        process.terminate()
+        ending = _when(lambda: client.get("/readyz"), 503)
+        assert ending.json()["code"] == "ending"
+        event = client.post("/v1/events", json=_event())
+        assert (event.status_code, event.headers["Connection"]) == (202, "close")
+        process.terminate()  # told again, it does not wait any longer
+        assert process.wait(20) in (0, -15)
 
 
 @pytest.mark.parametrize("missing", ["NEONBLUE_POSTGRES_URL", "NEONBLUE_API_TOKEN"])

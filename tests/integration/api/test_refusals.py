@@ -185,6 +185,22 @@ def test_u0000_in_the_address_is_refused(client):
         assert client.get(path).status_code == 422
 
 
+def test_an_address_that_is_not_utf8_is_refused_and_not_read_as_another(client):
+    assert client.post("/v1/users", json={"user_id": "\ufffd"}).status_code in (200, 201)
+    for path in ("/v1/users/%FF", "/v1/users/%ED%A0%80", "/v1/events?user_id=%FF"):
+        reply = client.get(path)
+        assert (reply.status_code, reply.json()["code"]) == (422, "invalid_input")
+    assert client.patch("/v1/users/%FF", json={"attributes": {"a": 1}}).status_code == 422
+    assert client.get("/v1/users/%EF%BF%BD").json()["attributes"] == {}
+
+
+@pytest.mark.parametrize("path", ["/v1/experiments", "/v1/metrics", "/v1/users", "/v1/events", "/v1/events/batch"])
+@pytest.mark.parametrize("body", [b"{", b" " * (33 << 20)], ids=["broken", "too large"])
+def test_without_a_token_nobody_learns_what_is_wrong_with_a_body(client, path, body):
+    reply = client.post(path, content=body, headers=JSON | {"Authorization": "Bearer nobody"})
+    assert (reply.status_code, reply.json()["code"]) == (401, "unauthorized")
+
+
 def test_more_events_than_a_batch_may_have_are_refused(client, name, outbox):
     events = [{"user_id": name, "event_type": "x"}] * 10_001
     assert client.post("/v1/events/batch", json={"events": events}).status_code == 422

@@ -1,9 +1,11 @@
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx
 import pytest
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
-from tests.integration.api.fix_api import TOKEN
+from tests.integration.api.fix_api import NOBODY, TOKEN, served_api
 
 
 def _with(client, token: str) -> httpx.Client:
@@ -79,11 +81,50 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(client, name, database)
     assert client.post("/v1/tokens", json={"name": name, "scopes": ["root"]}).status_code == 422
 
 
-def test_changes_are_kept_under_the_name_of_the_token(client, name, database):
-    with _with(client, _token(client, f"{name}-editor", "manage")["token"]) as own:
-        assert own.post("/v1/experiments", json={"key": name}).status_code == 201
-    row = database.execute("select changed_by from changes where object_key = %s", (name,)).fetchone()
-    assert row == (f"{name}-editor",)
+def test_who_changed_what_and_when_can_be_read_page_by_page(client, name):
+    editor, reader = _token(client, f"{name}-editor", "manage"), _token(client, f"{name}-reader", "read")
+    with _with(client, editor["token"]) as own:
+        created = own.post("/v1/experiments", json={"key": name}, headers={"X-Request-ID": name}).json()
+        renamed = own.patch(f"/v1/experiments/{name}", json={"name": "N"}).json()
+        own.delete(f"/v1/experiments/{name}")
+        own.post("/v1/metrics", json={"key": name, "kind": "proportion", "event_type": "x"})
+    with _with(client, reader["token"]) as own:
+        asked = {"object_type": "experiment", "object_key": name, "limit": 2}
+        first = own.get("/v1/changes", params=asked).json()
+        rest = own.get("/v1/changes", params=asked | {"cursor": first["next_cursor"]}).json()
+        changes = first["items"] + rest["items"]
+        assert [(change["action"], change["before"], change["after"]) for change in changes] == [
+            ("delete", renamed, None),
+            ("change", created, renamed),
+            ("create", None, created),
+        ]
+        assert {change["changed_by"] for change in changes} == {f"{name}-editor"}
+        assert changes[2]["request_id"] == name
+        assert changes[2]["changed_at"] >= created["created_at"]
+        assert rest["next_cursor"] is None
+        of_token = {"object_type": "token", "object_key": str(editor["token_id"])}
+        assert own.get("/v1/changes", params=of_token).json()["items"] == []
+    assert [change["action"] for change in client.get("/v1/changes", params=of_token).json()["items"]] == ["create"]
+
+
+def test_a_token_stops_working_when_it_expires_however_long_tokens_are_remembered(postgres_url, name):
+    with served_api(postgres_url, NOBODY, NEONBLUE_TOKEN_CACHE="3600") as (url, _):
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+            soon = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+            made = client.post("/v1/tokens", json={"name": name, "scopes": ["read"], "expires_at": soon}).json()
+            with _with(client, made["token"]) as own:
+                assert own.get("/v1/metrics").status_code == 200
+
+                @retry(
+                    retry=retry_if_result(lambda reply: reply.status_code == 200),
+                    stop=stop_after_delay(30),
+                    wait=wait_fixed(0.1),
+                )
+                def refused() -> httpx.Response:
+                    return own.get("/v1/metrics")
+
+                assert (refused().status_code, "expired" in refused().json()["detail"]) == (401, True)
 
 
 @pytest.mark.parametrize("suffix", ["", "/a/b", " ü👩‍🚀", "?x=1#y", "%2F"])

@@ -1,9 +1,11 @@
 import json
 
+import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
 from neonblue_api.errors import all_errors
+from neonblue_api.examples import REPLIES
 from neonblue_api.main import create_app
 from neonblue_api.reference import DOCS, PAGES
 
@@ -28,11 +30,19 @@ def test_every_route_is_documented_with_its_errors_and_bodies_with_an_example():
             if path.startswith("/v1/"):
                 assert {"401", "403", "422", "503"} <= operation["responses"].keys(), where
                 assert operation["security"], where
-            for media in operation.get("requestBody", {}).get("content", {}).values():
+            bodies = operation.get("requestBody", {}).get("content", {})
+            for media in bodies.values():
                 assert _has_example(document, media["schema"]), where
+            if bodies:
+                assert {"400", "408", "413", "415"} <= operation["responses"].keys(), where
+            for status, reply in operation["responses"].items():
+                for media in reply.get("content", {}).values() if status < "300" and path.startswith("/v1/") else ():
+                    assert _has_example(document, media["schema"]), f"{where} {status}"
 
 
 def _has_example(document: dict, schema: dict) -> bool:
+    if schema.get("type") == "array":
+        return _has_example(document, schema["items"])
     if "anyOf" in schema:
         return any(_has_example(document, choice) for choice in schema["anyOf"])
     named = document["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], schema)
@@ -40,6 +50,13 @@ def _has_example(document: dict, schema: dict) -> bool:
         return True
     parts = list(named.get("properties", {}).values())
     return any(part.get("examples") or "$ref" in part.get("items", {}) for part in parts)
+
+
+def test_the_example_of_a_reply_is_such_a_reply():
+    document = create_app().openapi()
+    for name, example in REPLIES.items():
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema.validate(example, schema, jsonschema.Draft202012Validator)
 
 
 def test_every_code_stands_for_one_error():

@@ -1,0 +1,44 @@
+"""The record of changes: read only, written by the routes that change something."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from neonblue_api import changes
+from neonblue_api.access import ReadDep
+from neonblue_api.errors import DatabaseUnavailable, InvalidCursor, InvalidInput
+from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.models.changes import Change, Changed
+from neonblue_api.models.fields import Page
+from neonblue_api.replies import responses
+from neonblue_api.state import DatabaseDep
+
+router = APIRouter(prefix="/v1/changes", tags=["changes"])
+
+
+@router.get("", responses=responses(InvalidInput, InvalidCursor, DatabaseUnavailable))
+async def list_changes(
+    caller: ReadDep,
+    database: DatabaseDep,
+    object_type: Changed | None = None,
+    object_key: Annotated[str | None, Query(min_length=1, max_length=400, examples=["checkout_button"])] = None,
+    limit: LimitDep = 100,
+    cursor: CursorDep = None,
+) -> Page[Change]:
+    """Who changed what and when, the latest first. Those of tokens are shown to tokens with the scope manage."""
+    place = read_cursor(cursor, int)
+
+    async def work(connection: AsyncConnection) -> list[Change]:
+        return await changes.page(
+            connection,
+            object_type=object_type,
+            object_key=object_key,
+            with_tokens="manage" in caller.scopes,
+            below=place[0] if place else None,
+            limit=limit + 1,
+        )
+
+    found = await database.transact(work)
+    following = cursor_of(found[limit - 1].change_id) if len(found) > limit else None
+    return Page(items=found[:limit], next_cursor=following)
