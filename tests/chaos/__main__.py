@@ -36,6 +36,9 @@ def main() -> int:
         default="each",
         help="hops, ledger, result: after each fault or at the end",
     )
+    parser.add_argument(
+        "--patience", type=float, default=trial.PATIENCE_S, help="seconds until what is missing is lost"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -65,14 +68,14 @@ def main() -> int:
                 continue
             time.sleep(chance.uniform(1, 5))  # a random moment is part of the fault
             with run.told(fault.name):
-                outcome = trial.run(target, load, fault, alarms=alarms)
+                outcome = trial.run(target, load, fault, options.patience, alarms)
                 run.outcomes.append(outcome)
                 print(f"whole after {outcome.whole_s:.1f} s, {outcome.lost} lost, {outcome.doubled} doubled", end="")
                 if options.prove == "each":
-                    trial.prove(target, load)
+                    trial.prove(target, load, options.patience)
                     print(", proven", end="")
         with run.told("in the end"):
-            trial.prove(target, load)
+            trial.prove(target, load, options.patience)
         run.acked, run.unknown = len(load.ledger.acked), len(load.ledger.unknown)
     text = run.table()
     if options.write:

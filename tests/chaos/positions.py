@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
@@ -109,6 +110,11 @@ def reconfigure(target: Target) -> None:
     wanted = connector.definition(target.settings)
     target.kill("connect")
     with target.connect() as connect:
+        for attempt in Retrying(
+            retry=retry_if_exception_type(httpx.TransportError), wait=wait_fixed(0.1), stop=stop_after_delay(120)
+        ):
+            with attempt:
+                connect.get("/")
         for poll_ms in ("25", "50", wanted["poll.interval.ms"]):
             connector.request(
                 connect, "PUT", f"/connectors/{CONNECTOR}/config", json=wanted | {"poll.interval.ms": poll_ms}

@@ -100,7 +100,7 @@ def count(target: Target, load: Load, promised: set[str]) -> tuple[int, int, int
     return len(promised - there), sum(row[1] > 1 for row in rows), len(there - load.ledger.sent.keys())
 
 
-def prove(target: Target, load: Load) -> None:
+def prove(target: Target, load: Load, patience_s: float = PATIENCE_S) -> None:
     """All that was promised, with the load held.
 
     Acknowledged ⊆ counted ⊆ acknowledged + unanswered, each id once, every hop and window proven, rollups equal to a
@@ -108,7 +108,7 @@ def prove(target: Target, load: Load) -> None:
     """
     with load.paused():
         acked = load.ledger.snapshot()
-        _await(lambda: holds(target, load, acked), "acknowledged events are missing", PATIENCE_S)
+        _await(lambda: holds(target, load, acked), "acknowledged events are missing", patience_s)
         refresh(target)
         report = verify(target.settings, patience_s=60)
         told = [gap for check in report.checks if not check.ok for gap in check.gaps]
