@@ -175,7 +175,8 @@ def power_so_far(
 
 def _absolute(effect_size: ArrayLike, mean: ArrayLike, relative: bool) -> FloatArray:
     effect = np.asarray(effect_size, dtype=np.float64)
-    return effect * np.abs(np.asarray(mean, dtype=np.float64)) if relative else effect
+    with np.errstate(over="ignore"):
+        return effect * np.abs(np.asarray(mean, dtype=np.float64)) if relative else effect
 
 
 def _unit_variance(
@@ -189,7 +190,8 @@ def _unit_variance(
     if metric == "mean":
         if variance is None or np.any(np.asarray(variance, dtype=np.float64) <= 0.0):
             raise InvalidInput("variance", f"found {variance!r}; a mean needs a variance above 0")
-        return np.asarray(2.0 * np.asarray(variance, dtype=np.float64) * left)
+        with np.errstate(over="ignore"):
+            return np.asarray(2.0 * np.asarray(variance, dtype=np.float64) * left)
     if np.any((m <= 0.0) | (m >= 1.0)):
         raise InvalidInput("mean", f"found {mean!r}; a proportion must be above 0 and below 1")
     p_t = m + delta
@@ -237,7 +239,8 @@ def users_for_sequence(
         n = np.exp(middle)
         ncp = toward / np.sqrt(unit / n)
         reached = (
-            power_at(ncp, critical_value(2.0 * n, level, sided, tuning_n), "two" if sided == "two" else "greater") >= power
+            power_at(ncp, critical_value(2.0 * n, level, sided, tuning_n), "two" if sided == "two" else "greater")
+            >= power
         )
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     each = np.exp(high)
