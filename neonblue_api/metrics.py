@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonblue_api.errors import InvalidInput, KeyTaken, MetricInUse, MetricNotFound
-from neonblue_api.models.metrics import Metric, MetricChange, MetricIn, check_definition
+from neonblue_api.models.metrics import Definition, Metric, MetricChange, MetricIn, problems
 
 _COLUMNS = """key, name, kind, event_type, value_property as value, direction, definition::text as definition, revision,
               created_at, updated_at"""
@@ -54,7 +54,8 @@ async def page(connection: AsyncConnection, *, after: int | None, limit: int) ->
 
 
 async def create(connection: AsyncConnection, new: MetricIn) -> Metric:
-    """Raises KeyTaken."""
+    """Raises KeyTaken, InvalidInput."""
+    _check(new.key, new.kind, new.value, new.definition)
     definition = new.definition.model_dump_json(exclude_unset=True, exclude_none=True)
     values = new.model_dump() | {"name": new.name or new.key, "definition": definition}
     try:
@@ -67,15 +68,7 @@ async def create(connection: AsyncConnection, new: MetricIn) -> Metric:
 async def change(connection: AsyncConnection, metric_id: int, current: Metric, changes: MetricChange) -> Metric:
     """Changes the metric and publishes each experiment that uses it. Raises MetricInUse, InvalidInput."""
     named = changes.model_fields_set
-    if "value" in named and current.kind not in ("mean", "ratio"):
-        raise InvalidInput(
-            f"value: metric {current.key!r} is a {current.kind}", rule="value is for metrics of kind mean and ratio"
-        )
-    if changes.definition is not None:
-        try:
-            check_definition(current.kind, changes.definition)
-        except ValueError as error:
-            raise InvalidInput(f"definition: metric {current.key!r}: {error}", rule=str(error)) from None
+    _check(current.key, current.kind, changes.value, changes.definition)
     users = (await connection.execute(_USERS, {"metric_id": metric_id})).all()
     begun = [key for _, key, status in users if status != "draft"]
     if begun and named & {"event_type", "value", "definition"}:
@@ -93,3 +86,18 @@ async def change(connection: AsyncConnection, metric_id: int, current: Metric, c
     for experiment_id, _, _ in users:
         await connection.execute(text("select publish_experiment(:id)"), {"id": experiment_id})
     return (await get(connection, current.key))[1]
+
+
+def _check(key: str, kind: str, value: str | None, definition: Definition | None) -> None:
+    """Raises InvalidInput with every field that the metric's kind does not know or lacks."""
+    found = list(problems(kind, value, definition))
+    if found:
+        raise InvalidInput(
+            f"metric {key!r}: " + "; ".join(problem.rule for problem in found),
+            rule=found[0].rule if len(found) == 1 else None,
+            errors=[
+                {"field": problem.field, "message": problem.rule}
+                | ({} if problem.found is None else {"found": repr(problem.found)[:200]})
+                for problem in found
+            ],
+        )

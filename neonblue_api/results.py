@@ -10,11 +10,13 @@ from neonblue_api.models.results import (
     Cuped,
     Decision,
     Effect,
+    FunnelStep,
     Interval,
     MetricResult,
-    Phase,
+    PhaseSplit,
     Planning,
     Posterior,
+    QuantileOfVariant,
     Results,
     SampleRatio,
     Sequential,
@@ -58,7 +60,7 @@ def assemble(
             p_value=number(quality["sample_ratio_p_value"]) if quality else None,
             mismatch=bool(quality["sample_ratio_mismatch"]) if quality else None,
             anytime_p_value=number(quality.get("sample_ratio_anytime_p_value")) if quality else None,
-            phases=[Phase(**phase) for phase in quality.get("phases", ())] if quality else [],
+            phases=[PhaseSplit(**phase) for phase in quality.get("phases", ())] if quality else [],
             crossed_users=quality.get("crossed_users", 0) if quality else 0,
             crossed_share=number(quality.get("crossed_share")) if quality else None,
         ),
@@ -70,6 +72,7 @@ def assemble(
                     _variant(variant.key, variant.is_control, cells.get((metric.key, variant.key)))
                     for variant in sorted(experiment.variants, key=lambda v: not v.is_control)
                 ],
+                cap=next((number(row.get("cap")) for row in rows if row["metric"] == metric.key), None),
             )
             for metric in experiment.metrics
         ],
@@ -109,7 +112,15 @@ def _variant(key: str, is_control: bool, row: dict[str, Any] | None) -> VariantR
         sum=number(found.get("sum")),
         denominator_sum=number(found.get("denominator_sum")),
         mean=number(found.get("mean")),
+        test=found.get("test"),
     )
+    if found.get("quantile_values") is not None:
+        figures = {name: number(found.get(f"quantile_{name}")) for name in ("value", "low", "high")}
+        result.quantile = QuantileOfVariant(
+            quantile=number(found.get("quantile")), n=int(found["quantile_values"]), **figures
+        )
+    if found.get("funnel"):
+        result.funnel = [_step(step, is_control) for step in found["funnel"]]
     if not is_control:
         result.absolute = Effect(**named(found, "abs", EFFECT))
         result.relative = Effect(**named(found, "rel", EFFECT))
@@ -134,6 +145,19 @@ def _variant(key: str, is_control: bool, row: dict[str, Any] | None) -> VariantR
         result.decisive_p_value = number(found.get("decisive_p_value"))
         result.planning = Planning(**{name: number(found.get(name)) for name in _PLANNING})
     return result
+
+
+def _step(row: dict[str, Any], is_control: bool) -> FunnelStep:
+    step = FunnelStep(
+        event_type=row["event_type"],
+        users=int(row["users"]),
+        of_all=number(row["of_all"]),
+        of_previous=number(row["of_previous"]),
+    )
+    if not is_control:
+        step.absolute = Effect(**{name: number(row[name]) for name in EFFECT})
+        step.absolute_of_previous = Effect(**named(row, "previous", EFFECT))
+    return step
 
 
 def named(row: dict[str, Any], prefix: str, names: Sequence[str]) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from neonblue_pipeline.metric_kinds import KINDS, YES_OR_NO, Row, Step, effects, finite, funnel_steps
 from neonblue_stats import (
     Effect,
     JointMoments,
@@ -15,14 +16,10 @@ from neonblue_stats import (
     gaussian_posterior,
     pre_period_imbalance,
     ratio_moments,
-    relative_lift,
-    two_proportion_z,
-    welch,
 )
 
-Row = dict[str, Any]
-KINDS = ("proportion", "retention", "mean", "ratio")
-YES_OR_NO = ("proportion", "retention")
+__all__ = ["KINDS", "YES_OR_NO", "Comparison", "Row", "compare", "finite"]
+
 _MEAN = {"y": "mean", "d": "d_mean", "x": "x_mean", "z": "z_mean"}
 _EFFECT = ("estimate", "low", "high", "p_value")
 _INTERVAL = ("low", "high", "p_value")
@@ -39,6 +36,8 @@ class Comparison(NamedTuple):
             where undefined. adjusted_absolute, adjusted_relative: the same by CUPED; nan without history.
         n: users of both variants together.
         imbalanced: whether the variants differed in this metric before the assignment.
+        test: what gave the fixed p-value: z, welch, delta, quantile, barnard or fisher.
+        steps: of a funnel, the effect on each of its steps.
     """
 
     at: int
@@ -51,10 +50,16 @@ class Comparison(NamedTuple):
     adjusted_relative: tuple[float, float]
     n: float
     imbalanced: bool
+    test: str = ""
+    steps: Sequence[Step] = ()
 
 
-def compare(cells: Sequence[Row]) -> list[Comparison]:
-    """Every treatment whose metric is of a known kind and whose experiment has a control, in the order of the cells."""
+def compare(cells: Sequence[Row], *, exact: bool = True) -> list[Comparison]:
+    """Every treatment whose metric is of a known kind and whose experiment has a control, in the order of the cells.
+
+    Args:
+        exact: whether small counts get the exact test, a few milliseconds each.
+    """
     control_of = {(c["experiment_id"], c["metric"]): c for c in cells if c["metric"] and c["is_control"]}
     found: list[Comparison] = []
     for kind in KINDS:
@@ -64,22 +69,19 @@ def compare(cells: Sequence[Row]) -> list[Comparison]:
             if cell["kind"] == kind and not cell["is_control"] and (cell["experiment_id"], cell["metric"]) in control_of
         ]
         if pairs:
-            found += _compared(kind, pairs)
+            found += _compared(kind, pairs, exact)
     return sorted(found, key=lambda comparison: comparison.at)
 
 
-def _compared(kind: str, pairs: list[tuple[int, Row, Row]]) -> Iterator[Comparison]:
+def _compared(kind: str, pairs: list[tuple[int, Row, Row]], exact: bool) -> Iterator[Comparison]:
     treated, controls = [cell for _, cell, _ in pairs], [control for _, _, control in pairs]
     control, treatment = _moments(kind, controls), _moments(kind, treated)
-    proportions = kind in YES_OR_NO
-    effects = {
-        "abs": two_proportion_z(control, treatment) if proportions else welch(control, treatment),
-        "rel": relative_lift(control, treatment, normal=proportions),
-    }
+    found, tests = effects(kind, control, treatment, controls, treated, exact=exact)
+    steps = funnel_steps(controls, treated, exact=exact) if kind == "funnel" else [[] for _ in pairs]
     n = control.n + treatment.n
     higher_is_better = np.array([cell["direction"] == "increase" for cell in treated])
     columns: dict[str, NDArray[np.float64]] = {}
-    for unit, effect in effects.items():
+    for unit, effect in found.items():
         # Where nothing varies there is no interval; the estimate stands alone.
         columns |= _named(unit, _EFFECT, effect)
         columns |= _named(f"seq_{unit}", _INTERVAL, confidence_sequence(effect.estimate, effect.standard_error, n))
@@ -99,22 +101,29 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]]) -> Iterator[Comparis
             cell,
             base,
             {name: finite(values[row]) for name, values in columns.items()},
-            _estimate(effects["abs"], row),
-            _estimate(effects["rel"], row),
+            _estimate(found["abs"], row),
+            _estimate(found["rel"], row),
             _estimate(adjusted["abs"], row),
             _estimate(adjusted["rel"], row),
             float(n[row]),
             bool(imbalance.imbalanced[row]),
+            tests[row],
+            steps[row],
         )
 
 
 def _with_history(kind: str, controls: list[Row], treated: list[Row]) -> tuple[dict[str, Effect], NDArray[np.float64]]:
-    """The effects by CUPED, and the variance removed; all nan where no user of a variant did anything before."""
+    """The effects by CUPED, and the variance removed; all nan where no user of a variant did anything before,
+    and for a quantile, which no covariate of a mean serves.
+    """
     variables = "ydxz" if kind == "ratio" else "yx"
     control, treatment = _joint(controls, variables), _joint(treated, variables)
     needed = "xz" if kind == "ratio" else "x"
     usable = np.array(
-        [all(c[f"{v}{v}"] + t[f"{v}{v}"] > 0 for v in needed) for c, t in zip(controls, treated, strict=True)]
+        [
+            kind != "quantile" and all(c[f"{v}{v}"] + t[f"{v}{v}"] > 0 for v in needed)
+            for c, t in zip(controls, treated, strict=True)
+        ]
     )
     found = {
         unit: cuped(control, treatment, relative=unit == "rel", kind="ratio" if kind == "ratio" else "mean")
@@ -144,11 +153,6 @@ def _product(a: str, b: str) -> str:
     """Column with the sum of centred products of two variables."""
     first, second = sorted((a, b), key="ydxz".index)
     return "centred_squares" if first == second == "y" else first + second
-
-
-def finite(value: float) -> float | None:
-    """nan and infinity mean that a figure is not defined."""
-    return float(value) if np.isfinite(value) else None
 
 
 def _named(prefix: str, names: Sequence[str], result: Any) -> dict[str, NDArray[np.float64]]:

@@ -61,7 +61,7 @@ def analyse_segments(cells: Sequence[Row], phases: Sequence[Row]) -> tuple[list[
         {**_HISTORY, **cell, "experiment_id": (cell["experiment_id"], cell["dimension"], cell["segment"])}
         for cell in cells
     ]
-    comparisons = compare(alone)
+    comparisons = compare(alone, exact=False)
     _adjust(comparisons)
     ratios = _sample_ratios(phases)
     figures = {comparison.at: comparison.figures for comparison in comparisons}
@@ -179,7 +179,9 @@ def _stratified(groups: Sequence[Sequence[Comparison]]) -> list[NDArray[np.float
                 if row["users"]:
                     n[s, i], mean[s, i], squares[s, i] = row["users"], row["mean"], row["centred_squares"]
         arms[arm] = Moments(n, mean, np.where(n > 1.0, squares / np.maximum(n - 1.0, 1.0), 0.0))
-    usable = np.array([of_one[0].cell["known_before"] and of_one[0].cell["kind"] != "ratio" for of_one in groups])
+    usable = np.array(
+        [of_one[0].cell["known_before"] and of_one[0].cell["kind"] not in ("ratio", "quantile") for of_one in groups]
+    )
     columns = []
     removed = np.full(len(groups), np.nan)
     for relative in (False, True):

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neonblue_pipeline.comparisons import KINDS, YES_OR_NO, Comparison, Row, compare, finite
+from neonblue_pipeline.comparisons import Comparison, Row, compare
 from neonblue_pipeline.data_quality import Split, audit_warnings, crossed_share, split_warnings, splits
 from neonblue_pipeline.metric_definitions import problems
+from neonblue_pipeline.metric_kinds import KIND_COLUMNS, KINDS, finite, kind_values, kind_warnings
 from neonblue_pipeline.verdicts import Arrivals, Decision, judge
-from neonblue_stats import Trust, needs_exact
-from neonblue_stats.exact import SMALL_COUNT
+from neonblue_stats import Trust
 
 _CELL_COLUMNS = (
     *("experiment_id", "cutoff_at", "metric", "position", "kind", "direction", "role", "variant_id", "variant"),
@@ -29,7 +29,7 @@ FIGURES = (
     *("cuped_seq_rel_low", "cuped_seq_rel_high", "cuped_seq_rel_p_value", "decisive_p_value", "pre_period_p_value"),
     *("minimum_effect", "power", "detectable_effect", "users_needed", "days_left"),
 )
-RESULT_COLUMNS = [*_CELL_COLUMNS, *FIGURES]
+RESULT_COLUMNS = [*_CELL_COLUMNS, *KIND_COLUMNS, *FIGURES]
 QUALITY_COLUMNS = [
     *("experiment_id", "cutoff_at", "counts", "sample_ratio_p_value", "sample_ratio_mismatch", "warnings", "decisions"),
     *("sample_ratio_anytime_p_value", "phases", "crossed_users", "crossed_share"),
@@ -79,8 +79,8 @@ def analyse(
         if x.audit
     }
     decisions = judge(comparisons, trust, arrivals)
-    figures = {comparison.at: comparison.figures for comparison in comparisons}
-    results = [_result(cell, figures.get(i, {})) for i, cell in enumerate(cells) if cell["metric"]]
+    compared = {comparison.at: comparison for comparison in comparisons}
+    results = [_result(cell, compared.get(i)) for i, cell in enumerate(cells) if cell["metric"]]
     early = [c for c in comparisons if c.imbalanced]
     return results, [
         _quality(x, decisions.get(x.id, []), [c for c in early if c.cell["experiment_id"] == x.id]) for x in experiments
@@ -164,14 +164,8 @@ def _metric_warnings(metric: str, cells: list[Row]) -> Iterator[str]:
         if cell["users"]
     ):
         yield f"metric {metric}: values too large to add up in a float; its figures are left out"
-    if cells[0]["kind"] in YES_OR_NO and any(
-        needs_exact(base["users"], base["sum"], cell["users"], cell["sum"])
-        for base in cells
-        if base["is_control"]
-        for cell in cells
-        if cell is not base and cell["active"] + base["active"]
-    ):
-        yield f"metric {metric}: fewer than {SMALL_COUNT:g} successes or failures expected; its intervals are rough"
+    else:
+        yield from (f"metric {metric}: {sentence}" for sentence in kind_warnings(cells))
     if waiting := sum(cell["assigned"] - cell["users"] for cell in cells):
         assigned = sum(cell["assigned"] for cell in cells)
         yield f"metric {metric}: {waiting:,} of {assigned:,} users are not compared yet, their window is still open"
@@ -179,7 +173,9 @@ def _metric_warnings(metric: str, cells: list[Row]) -> Iterator[str]:
         yield f"metric {metric}: {problem}"
 
 
-def _result(cell: Row, figures: dict[str, float | None]) -> list[Any]:
+def _result(cell: Row, comparison: Comparison | None) -> list[Any]:
+    figures = comparison.figures if comparison else {}
+    test = comparison.test if comparison and figures["abs_p_value"] is not None else None
     known, ratio = cell["kind"] in KINDS and cell["users"] > 0, cell["kind"] == "ratio"
     with np.errstate(all="ignore"):
         mean = np.divide(cell["mean"], cell["d_mean"]) if ratio else cell["mean"]
@@ -193,5 +189,6 @@ def _result(cell: Row, figures: dict[str, float | None]) -> list[Any]:
         finite(cell["sum"]) if known else None,
         finite(cell["denominator_sum"]) if known and ratio else None,
         finite(mean) if known else None,
+        *kind_values(cell, test, comparison.steps if comparison else ()),
         *(figures.get(name) for name in FIGURES),
     ]

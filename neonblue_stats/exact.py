@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -76,34 +77,44 @@ def exact_proportions(
         and Min (2001), Biometrics 57, 963-971; score statistic: Miettinen and Nurminen (1985), Stat. Med. 4, 213-226.
     """
     check_rate("alpha", alpha)
-    check_sided(sided)
-    if test not in EXACT_TESTS:
-        raise InvalidInput("test", f"found {test!r}; must be one of {', '.join(EXACT_TESTS)}")
-    for field, n, x in (("control", control_n, control_successes), ("treatment", treatment_n, treatment_successes)):
-        if n < 1 or not 0 <= x <= n:
-            raise InvalidInput(field, f"found {x} successes of {n}; must be 0 to n, n at least 1")
+    problem, used = _checked(control_n, control_successes, treatment_n, treatment_successes, sided, relative, test)
     p_c, p_t = control_successes / control_n, treatment_successes / treatment_n
     estimate = p_t - p_c
     if relative:
         estimate = p_t / p_c - 1.0 if control_successes else float("nan")
-    tables = (control_n + 1) * (treatment_n + 1)
-    if test == "auto":
-        test = "barnard" if tables <= BARNARD_TABLES else "fisher"
-    if test != "barnard":
-        table = np.array(
-            [[treatment_successes, control_successes],
-             [treatment_n - treatment_successes, control_n - control_successes]]
-        )  # fmt: skip
-        alternative = "two-sided" if sided == "two" else sided
-        function = stats.fisher_exact if test == "fisher" else stats.boschloo_exact
-        p_value = float(function(table, alternative=alternative).pvalue)
-        return ExactResult(estimate, float("nan"), float("nan"), min(p_value, 1.0), test)
-    problem = _Barnard(control_n, control_successes, treatment_n, treatment_successes, sided, relative)
-    p_value = problem.p_value(1.0 if relative else 0.0, refine=True)
-    if np.isnan(estimate):
-        return ExactResult(estimate, float("nan"), float("nan"), p_value, test)
+    p_value = problem.p_value(1.0 if relative else 0.0, refine=True) if used == "barnard" else problem.conditional(used)
+    if used != "barnard" or np.isnan(estimate):
+        return ExactResult(estimate, float("nan"), float("nan"), p_value, used)
     low, high = problem.interval(alpha, p_value)
-    return ExactResult(estimate, low, high, p_value, test)
+    return ExactResult(estimate, low, high, p_value, used)
+
+
+def exact_p_value(
+    control_n: int,
+    control_successes: int,
+    treatment_n: int,
+    treatment_successes: int,
+    *,
+    sided: Sided = "two",
+    test: ExactTest = "auto",
+) -> tuple[float, str]:
+    """The p-value of `exact_proportions` and the name of its test, without the interval, which costs far more."""
+    problem, used = _checked(control_n, control_successes, treatment_n, treatment_successes, sided, False, test)
+    return (problem.p_value(0.0, refine=True) if used == "barnard" else problem.conditional(used)), used
+
+
+def _checked(
+    n_c: int, x_c: int, n_t: int, x_t: int, sided: Sided, relative: bool, test: ExactTest
+) -> tuple[_Barnard, ExactTest]:
+    check_sided(sided)
+    if test not in EXACT_TESTS:
+        raise InvalidInput("test", f"found {test!r}; must be one of {', '.join(EXACT_TESTS)}")
+    for field, n, x in (("control", n_c, x_c), ("treatment", n_t, x_t)):
+        if n < 1 or not 0 <= x <= n:
+            raise InvalidInput(field, f"found {x} successes of {n}; must be 0 to n, n at least 1")
+    if test == "auto":
+        test = "barnard" if (n_c + 1) * (n_t + 1) <= BARNARD_TABLES else "fisher"
+    return _Barnard(n_c, x_c, n_t, x_t, sided, relative), test
 
 
 class _Barnard:
@@ -111,9 +122,26 @@ class _Barnard:
 
     def __init__(self, n_c: int, x_c: int, n_t: int, x_t: int, sided: Sided, relative: bool) -> None:
         self.n_c, self.x_c, self.n_t, self.x_t, self.sided, self.relative = n_c, x_c, n_t, x_t, sided, relative
-        self.log_choose_c, self.log_choose_t = _log_choose(n_c), _log_choose(n_t)
-        self.c = np.arange(n_c + 1)[:, None] / n_c
-        self.t = np.arange(n_t + 1)[None, :] / n_t
+
+    # Made when they are needed: Fisher's test is for counts too large for them.
+    @cached_property
+    def c(self) -> FloatArray:
+        return np.arange(self.n_c + 1)[:, None] / self.n_c
+
+    @cached_property
+    def t(self) -> FloatArray:
+        return np.arange(self.n_t + 1)[None, :] / self.n_t
+
+    @cached_property
+    def log_choose(self) -> tuple[FloatArray, FloatArray]:
+        return _log_choose(self.n_c), _log_choose(self.n_t)
+
+    def conditional(self, test: ExactTest) -> float:
+        """The p-value of Fisher's or Boschloo's test."""
+        table = np.array([[self.x_t, self.x_c], [self.n_t - self.x_t, self.n_c - self.x_c]])
+        alternative = "two-sided" if self.sided == "two" else self.sided
+        function = stats.fisher_exact if test == "fisher" else stats.boschloo_exact
+        return min(float(function(table, alternative=alternative).pvalue), 1.0)
 
     def p_value(self, null: float, *, refine: bool = False) -> float:
         z = self._score(null)
@@ -185,19 +213,20 @@ class _Barnard:
 
     def _probability(self, p_c: FloatArray, null: float, region: FloatArray) -> FloatArray:
         p_t = np.clip(p_c * null if self.relative else p_c + null, 0.0, 1.0)
-        return np.einsum("gt,gt->g", _pmf(self.log_choose_c, p_c) @ region, _pmf(self.log_choose_t, p_t), optimize=True)
+        of_c, of_t = self.log_choose
+        return np.einsum("gt,gt->g", _pmf(of_c, p_c) @ region, _pmf(of_t, p_t), optimize=True)
 
     def _score(self, null: float) -> FloatArray:
         """Score statistic of every table, shape (n_c + 1, n_t + 1); 0 where the estimate meets the null exactly."""
         c, t = self.c, self.t
         if self.relative:
             gap = t - null * c
-            p_c = _restricted_ratio(self.n_c, c, self.n_t, t, null)
+            p_c = restricted_ratio(self.n_c, c, self.n_t, t, null)
             p_t = p_c * null
             variance = p_t * (1.0 - p_t) / self.n_t + null**2 * p_c * (1.0 - p_c) / self.n_c
         else:
             gap = t - c - null
-            p_c = _restricted_difference(self.n_c, c, self.n_t, t, null)
+            p_c = restricted_difference(self.n_c, c, self.n_t, t, null)
             p_t = p_c + null
             variance = p_t * (1.0 - p_t) / self.n_t + p_c * (1.0 - p_c) / self.n_c
         with np.errstate(all="ignore"):
@@ -205,10 +234,15 @@ class _Barnard:
         return np.where(np.abs(gap) < 1e-13, 0.0, np.nan_to_num(z, nan=0.0, posinf=1e30, neginf=-1e30))
 
 
-def _restricted_difference(n_c: int, c: FloatArray, n_t: int, t: FloatArray, d: float) -> FloatArray:
-    """Most likely p_c when p_t = p_c + d: Farrington and Manning (1990), Stat. Med. 9, 1447-1454, appendix."""
-    if d == 0.0:
-        return (n_c * c + n_t * t) / (n_c + n_t)
+def restricted_difference(n_c: ArrayLike, c: FloatArray, n_t: ArrayLike, t: FloatArray, d: ArrayLike) -> FloatArray:
+    """Most likely p_c when p_t = p_c + d: Farrington and Manning (1990), Stat. Med. 9, 1447-1454, appendix.
+
+    Args: shares c, t of n_c, n_t and the difference d, of shapes that fit together.
+    """
+    n_c, n_t, d = (np.asarray(a, dtype=np.float64) for a in (n_c, n_t, d))
+    pooled = np.asarray((n_c * c + n_t * t) / (n_c + n_t))
+    if not np.any(d):
+        return pooled
     theta = n_c / n_t
     a = 1.0 + theta
     b = -(1.0 + theta + t + theta * c + d * (theta + 2.0))
@@ -219,16 +253,20 @@ def _restricted_difference(n_c: int, c: FloatArray, n_t: int, t: FloatArray, d: 
     with np.errstate(all="ignore"):
         angle = (np.pi + np.arccos(np.clip(np.where(u == 0.0, 0.0, v / (u * u * u)), -1.0, 1.0))) / 3.0
     p_t = 2.0 * u * np.cos(angle) - b / (3.0 * a)
-    return np.clip(p_t - d, max(0.0, -d), min(1.0, 1.0 - d))
+    return np.where(d == 0.0, pooled, np.clip(p_t - d, np.maximum(0.0, -d), np.minimum(1.0, 1.0 - d)))
 
 
-def _restricted_ratio(n_c: int, c: FloatArray, n_t: int, t: FloatArray, r: float) -> FloatArray:
-    """Most likely p_c when p_t = r p_c: the smaller root of a quadratic, Miettinen and Nurminen (1985), eq. 9."""
+def restricted_ratio(n_c: ArrayLike, c: FloatArray, n_t: ArrayLike, t: FloatArray, r: ArrayLike) -> FloatArray:
+    """Most likely p_c when p_t = r p_c: the smaller root of a quadratic, Miettinen and Nurminen (1985), eq. 9.
+
+    Args: shares c, t of n_c, n_t and the ratio r > 0, of shapes that fit together.
+    """
+    n_c, n_t, r = (np.asarray(a, dtype=np.float64) for a in (n_c, n_t, r))
     n = n_c + n_t
     a = n * r
     b = -(n_t * r + n_t * t + n_c + n_c * c * r)
     k = n_t * t + n_c * c
-    return np.clip((-b - np.sqrt(np.maximum(b * b - 4.0 * a * k, 0.0))) / (2.0 * a), 0.0, min(1.0, 1.0 / r))
+    return np.clip((-b - np.sqrt(np.maximum(b * b - 4.0 * a * k, 0.0))) / (2.0 * a), 0.0, np.minimum(1.0, 1.0 / r))
 
 
 def _log_choose(n: int) -> FloatArray:

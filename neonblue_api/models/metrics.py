@@ -1,6 +1,7 @@
 """Metrics: what is measured of each user."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -8,13 +9,16 @@ from pydantic.json_schema import SkipJsonSchema
 from neonblue_api.models.experiments import not_empty
 from neonblue_api.models.fields import Input, Key, Name, Output, UtcTime, example
 
-Kind = Literal["proportion", "retention", "mean", "ratio"]
+Kind = Literal["proportion", "retention", "funnel", "mean", "ratio", "quantile"]
+SUMS = ("mean", "ratio", "quantile")
 Direction = Literal["increase", "decrease"]
 EventType = Annotated[str, Field(min_length=1, max_length=128)]
 Property = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 Count = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# The database keeps shares in doubles: nothing is told apart beyond.
+Share = Annotated[float, Field(ge=1e-6, le=1 - 1e-6, allow_inf_nan=False)]
 
 
 class Filter(Input):
@@ -54,35 +58,104 @@ class Denominator(Input):
     filters: list[Filter] = Field(default_factory=list, max_length=20)
 
 
+class Step(Input):
+    """A further step of a funnel, which begins with the metric's own event_type and filters."""
+
+    event_type: EventType
+    filters: list[Filter] = Field(default_factory=list, max_length=20)
+
+
 class Definition(Input):
     """What a metric needs further. Fields that are left out are not kept."""
 
     filters: list[Filter] = Field(default_factory=list, max_length=20)
     window: Window | SkipJsonSchema[None] = None
     cap: Count | SkipJsonSchema[None] = Field(None, description="The most that the sum of one user counts for.")
+    cap_percentile: Share | SkipJsonSchema[None] = Field(
+        None,
+        description="In place of cap: it lies at this share of all variants' users; 0.99 caps the highest 1 %.",
+    )
+    ignore_zeros: bool | SkipJsonSchema[None] = Field(
+        None, description="Take cap_percentile, or the quantile of users, of those alone whose sum is not 0."
+    )
     denominator: Denominator | SkipJsonSchema[None] = None
+    quantile: Share | SkipJsonSchema[None] = Field(None, description="Which quantile: 0.5 is the median, 0.99 the p99.")
+    of: Literal["events", "users"] | SkipJsonSchema[None] = Field(
+        None, description="Whether the quantile is of the events' values (if left out) or of the users' sums of them."
+    )
+    steps: list[Step] = Field(
+        default_factory=list,
+        min_length=1,
+        max_length=19,
+        description="Of a funnel, the steps after the first, in their order.",
+    )
     margin: Count | SkipJsonSchema[None] = Field(
         None, description="As a guardrail: the share of the control's mean that may be lost; 0.01 if left out."
     )
     minimum_effect: Count | SkipJsonSchema[None] = Field(None, description="As a target: the lift worth finding.")
 
 
-def check_definition(kind: str, definition: Definition) -> None:
-    """Raises ValueError for a field that the kind does not know or lacks."""
-    if definition.cap is not None and kind not in ("mean", "ratio"):
-        raise ValueError(f"definition.cap is for metrics of kind mean and ratio; this is a {kind}")
-    if (definition.denominator is not None) != (kind == "ratio"):
-        raise ValueError("definition.denominator is needed by a ratio and by no other kind")
-    if kind == "retention" and definition.window is None:
-        raise ValueError("a retention needs definition.window: the days after the assignment in which users return")
+# Field of a definition → the kinds that may have it, and those that need it.
+_KINDS_OF: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "cap": (("mean", "ratio"), ()),
+    "cap_percentile": (("mean", "ratio"), ()),
+    "ignore_zeros": (("mean", "ratio", "quantile"), ()),
+    "denominator": (("ratio",), ("ratio",)),
+    "quantile": (("quantile",), ("quantile",)),
+    "of": (("quantile",), ()),
+    "steps": (("funnel",), ("funnel",)),
+    "window": (("proportion", "retention", "funnel", "mean", "ratio", "quantile"), ("retention",)),
+}
+_NEEDED = {
+    "denominator": "a ratio needs it: what the sum is divided by",
+    "quantile": "a quantile needs it: its level, 0.9 for the p90",
+    "steps": "a funnel needs it: the steps after the first",
+    "window": "a retention needs it: the days after the assignment in which users return",
+}
+
+
+class Problem(NamedTuple):
+    """A field of a metric that its kind does not know or lacks: its place, what was found, the rule."""
+
+    field: str
+    found: Any
+    rule: str
+
+
+def problems(kind: str, value: str | None, definition: Definition | None) -> Iterator[Problem]:
+    """What a kind does not know or lacks; each field alone is well formed. A definition of None is not looked at."""
+    if value is not None and kind not in SUMS:
+        yield Problem("value", value, f"value is for metrics of kind {', '.join(SUMS)}; this is a {kind}")
+    if definition is None:
+        return
+    for name, (known, needed) in _KINDS_OF.items():
+        found = getattr(definition, name) or None
+        if found is None and kind in needed:
+            yield Problem(f"definition.{name}", None, f"definition.{name} is missing; {_NEEDED[name]}")
+        elif found is not None and kind not in known:
+            yield Problem(
+                f"definition.{name}",
+                definition.model_dump(mode="json", exclude_unset=True)[name],
+                f"definition.{name} is for metrics of kind {', '.join(known)}; this is a {kind}: leave it out",
+            )
+    if definition.cap is not None and definition.cap_percentile is not None:
+        yield Problem(
+            "definition.cap_percentile", definition.cap_percentile, "a metric has cap or cap_percentile, not both"
+        )
+    if definition.ignore_zeros and kind in ("mean", "ratio") and definition.cap_percentile is None:
+        yield Problem("definition.ignore_zeros", True, "ignore_zeros belongs to cap_percentile, which is missing")
+    if definition.ignore_zeros and kind == "quantile" and definition.of != "users":
+        yield Problem("definition.ignore_zeros", True, "ignore_zeros is for a quantile of users; set of to users")
 
 
 class MetricIn(Input):
     """What is measured of each user.
 
-    `proportion`: users with at least one event. `retention`: the same within `definition.window`. `mean`: sum of the
-    property `value`; users without events count as 0. `ratio`: sum of `value`, or number of events if it is left out,
-    divided by that of `definition.denominator`, over all users together.
+    `proportion`: users with at least one event. `retention`: the same within `definition.window`. `funnel`: users who
+    did this event and then `definition.steps`, in that order. `mean`: sum of the property `value`; users without events
+    count as 0. `ratio`: sum of `value`, or number of events if it is left out, divided by that of
+    `definition.denominator`, over all users together. `quantile`: `definition.quantile` of the values of all events, or
+    of the users' sums.
     """
 
     model_config = example(key="returned_on_day_7", kind="proportion", event_type="day_7_return")
@@ -92,17 +165,10 @@ class MetricIn(Input):
     kind: Kind
     event_type: EventType
     value: Property | None = Field(
-        None, description='Property that is summed. Left out: "value" for a mean; a ratio counts events.'
+        None, description='Property that is summed. Left out: "value" for a mean and a quantile; a ratio counts events.'
     )
     direction: Direction = Field("increase", description="Which way is better.")
     definition: Definition = Field(default_factory=lambda: Definition.model_validate({}))
-
-    @model_validator(mode="after")
-    def _value_fits_kind(self) -> "MetricIn":
-        if self.value is not None and self.kind not in ("mean", "ratio"):
-            raise ValueError(f"value is for metrics of kind mean and ratio; this is a {self.kind}")
-        check_definition(self.kind, self.definition)
-        return self
 
 
 class MetricChange(Input):

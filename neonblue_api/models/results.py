@@ -7,7 +7,7 @@ from pydantic import Field
 from neonblue_api.models.fields import Output, UtcTime
 
 
-class Phase(Output):
+class PhaseSplit(Output):
     """Users and planned weights by variant, from one change of weights to the next; p_value of its own split."""
 
     phase: int
@@ -28,7 +28,7 @@ class SampleRatio(Output):
     p_value: float | None
     mismatch: bool | None
     anytime_p_value: float | None = None
-    phases: list[Phase] = Field(default_factory=list)
+    phases: list[PhaseSplit] = Field(default_factory=list)
     crossed_users: int = 0
     crossed_share: float | None = None
 
@@ -109,13 +109,42 @@ class Planning(Output):
     days_left: float | None
 
 
+class QuantileOfVariant(Output):
+    """A quantile of one variant: its level, the number of values (events, or users), the value, its 95 % interval.
+
+    The interval is null where the values are too few for that level.
+    """
+
+    quantile: float | None
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class FunnelStep(Output):
+    """A step of a funnel: users who did it after those before, as a share of all and of those who did the step before.
+
+    Effects on both shares, for a treatment. Decide on the share of all: who is in the other's denominator was already
+    chosen by the treatment, so that one explains.
+    """
+
+    event_type: str
+    users: int
+    of_all: float | None
+    of_previous: float | None
+    absolute: Effect | None = None
+    absolute_of_previous: Effect | None = None
+
+
 class VariantResult(Output):
     """A variant in numbers; for a treatment its effects by every method.
 
     users: those compared; a metric with a window leaves out users whose window is open. history_users: those of them
     with events before the assignment. mean: sum / denominator_sum for a ratio, else sum / users. adjusted_p_value: of
     the absolute effect, by Holm as in `sequential`. decisive_p_value: as sequential.adjusted_p_value, of the sequences
-    that decisions read: CUPED's where there is one.
+    that decisions read: CUPED's where there is one. test: what gave the fixed p-values: z, welch, delta, quantile,
+    barnard or fisher (both exact, for small counts). quantile, funnel: of a metric of that kind.
     """
 
     variant: str
@@ -133,12 +162,18 @@ class VariantResult(Output):
     cuped: Cuped | None = None
     decisive_p_value: float | None = None
     planning: Planning | None = None
+    test: str | None = None
+    quantile: QuantileOfVariant | None = None
+    funnel: list[FunnelStep] | None = None
 
 
 class MetricResult(Output):
+    """cap: the most that a user's sum counted for, as the definition says or at its percentile; null for none."""
+
     metric: str
     kind: str
     variants: list[VariantResult]
+    cap: float | None = None
 
 
 class Decision(Output):

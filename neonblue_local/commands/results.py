@@ -20,7 +20,7 @@ def print_results(console: Console, found: dict[str, Any]) -> None:
         for number, variant in enumerate(metric["variants"]):
             name = metric["metric"] if number == 0 else ""
             row = [name, f"{variant['variant']}{' (control)' if variant['control'] else ''}", f"{variant['users']:,}"]
-            row.append(figure(variant["mean"]))
+            row.append(_compared(variant))
             absolute, relative = variant.get("absolute"), variant.get("relative")
             if absolute and relative:
                 row += [figure(absolute["estimate"], sign=True), interval(absolute)]
@@ -31,6 +31,7 @@ def print_results(console: Console, found: dict[str, Any]) -> None:
                 ]
             table.add_row(*row)
     console.print(table)
+    _print_funnels(console, found["metrics"])
     _print_methods(console, found["metrics"])
     counts = ", ".join(f"{users:,} {variant}" for variant, users in ratio["counts"].items()) or "no users yet"
     if ratio["p_value"] is None:
@@ -54,6 +55,33 @@ def print_results(console: Console, found: dict[str, Any]) -> None:
         console.print(Text(f"  What would change it: {' '.join(decision['would_change'])}"))
     for warning in found["warnings"]:
         console.print(Text(f"warning: {warning if isinstance(warning, str) else json.dumps(warning)}", "yellow"))
+
+
+def _compared(variant: dict[str, Any]) -> str:
+    """What is compared: the quantile with its level, p90 of .9, else the mean."""
+    quantile = variant.get("quantile")
+    if not quantile:
+        return figure(variant["mean"])
+    return f"p{100 * (quantile['quantile'] or 0):g} {figure(quantile['value'])}"
+
+
+def _print_funnels(console: Console, metrics: list[dict[str, Any]]) -> None:
+    """The steps of funnels: a line a variant and step, nothing where there is none."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    titles = ("funnel", "variant", "step", "users", "of all", "of previous", "difference of all", "95% interval", "p")
+    for title in titles:
+        table.add_column(title, justify="left" if title in titles[:3] else "right", no_wrap=True)
+    for metric in metrics:
+        for variant in metric["variants"]:
+            for number, step in enumerate(variant.get("funnel") or ()):
+                first = (metric["metric"], variant["variant"]) if number == 0 else ("", "")
+                row = [*first, step["event_type"], f"{step['users']:,}"]
+                row += ["-" if step[name] is None else f"{step[name]:.2%}" for name in ("of_all", "of_previous")]
+                if effect := step.get("absolute"):
+                    row += [figure(effect["estimate"], sign=True), interval(effect), p_text(effect["p_value"])]
+                table.add_row(*row)
+    if table.row_count:
+        console.print(table)
 
 
 def _print_methods(console: Console, metrics: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 -- 210_metric_rules.sql (ClickHouse): what each metric measures, read from its definition, and the columns that hold it
--- Grain:  metric_rules: experiment × metric × part; part 0 is what is measured, part 1 the denominator of a ratio
+-- Grain:  metric_rules: experiment × metric × part; part 0 is what is measured, part 1 the denominator of a ratio,
+--         part k the (k + 1)th step of a funnel
 -- From:   experiments_rows               To: rollups/*.sql, sql/read/sufficient_statistics
 -- Time:   windows count from counts_from, the later of assignment and start; history is the 14 days before it
 -- Rerun:  safe; adds what is missing, replaces the view, and has every day built again by the new rules
@@ -14,24 +15,43 @@ alter table user_rollup
     -- What the user did before the assignment: the covariate of CUPED.
     add column if not exists history_events      UInt64               codec(ZSTD),
     add column if not exists history_sum         Float64              codec(ZSTD),
-    add column if not exists history_denominator Float64              codec(ZSTD);
+    add column if not exists history_denominator Float64              codec(ZSTD),
+    -- Of a quantile of events: the value of each, sorted.
+    add column if not exists measured            Array(Float64)       codec(ZSTD),
+    -- Of a funnel: how many steps are done at the day's end, by how many were done at its beginning (element s + 1: after s).
+    add column if not exists advance             Array(UInt8)         codec(ZSTD),
+    add column if not exists history_advance     Array(UInt8)         codec(ZSTD);
 
 alter table user_rollup_staging
     add column if not exists denominator_sum     Float64              codec(ZSTD),
     add column if not exists counts_from         DateTime64(6, 'UTC') codec(ZSTD),
     add column if not exists history_events      UInt64               codec(ZSTD),
     add column if not exists history_sum         Float64              codec(ZSTD),
-    add column if not exists history_denominator Float64              codec(ZSTD);
+    add column if not exists history_denominator Float64              codec(ZSTD),
+    add column if not exists measured            Array(Float64)       codec(ZSTD),
+    add column if not exists advance             Array(UInt8)         codec(ZSTD),
+    add column if not exists history_advance     Array(UInt8)         codec(ZSTD);
 
 create or replace view metric_rules as
+with JSONExtract(m.definition, 'steps', 'Array(Tuple(event_type String, filters Array(Tuple(property String, op String, value String))))') as further
 select experiment_id, position, m.key as metric, m.kind as kind, m.direction as direction, m.role as role, m.definition as definition, part,
-       if(part = 0, m.event_type, JSONExtractString(m.definition, 'denominator', 'event_type')) as event_type,
+       multiIf(part = 0, m.event_type, kind = 'funnel', further[part].event_type,
+               JSONExtractString(m.definition, 'denominator', 'event_type')) as event_type,
        -- '' counts events.
-       multiIf(m.kind in ('proportion', 'retention'), '', part = 1, JSONExtractString(m.definition, 'denominator', 'value'),
-               ifNull(m.value_property, if(m.kind = 'mean', 'value', ''))) as property,
-       if(part = 0, JSONExtract(m.definition, 'filters', 'Array(Tuple(property String, op String, value String))'),
-          JSONExtract(m.definition, 'denominator', 'filters', 'Array(Tuple(property String, op String, value String))')) as filters,
+       multiIf(kind in ('proportion', 'retention', 'funnel'), '', part = 1, JSONExtractString(m.definition, 'denominator', 'value'),
+               ifNull(m.value_property, if(kind in ('mean', 'quantile'), 'value', ''))) as property,
+       multiIf(part = 0, JSONExtract(m.definition, 'filters', 'Array(Tuple(property String, op String, value String))'),
+               kind = 'funnel', further[part].filters,
+               JSONExtract(m.definition, 'denominator', 'filters', 'Array(Tuple(property String, op String, value String))')) as filters,
        JSONExtract(m.definition, 'cap', 'Nullable(Float64)') as cap,
+       -- null where it is none: a share above 0 and below 1.
+       if(kind in ('mean', 'ratio') and JSONExtractFloat(m.definition, 'cap_percentile') between 1e-9 and 1 - 1e-9,
+          JSONExtractFloat(m.definition, 'cap_percentile'), null) as cap_percentile,
+       JSONExtractBool(m.definition, 'ignore_zeros') as ignore_zeros,
+       if(kind = 'quantile' and JSONExtractFloat(m.definition, 'quantile') between 1e-9 and 1 - 1e-9,
+          JSONExtractFloat(m.definition, 'quantile'), null) as quantile,
+       kind = 'quantile' and JSONExtractString(m.definition, 'of') != 'users' as of_events,
+       toUInt8(if(kind = 'funnel', 1 + length(further), 0)) as steps,
        toInt64(round(86400 * JSONExtractFloat(m.definition, 'window', 'from_days'))) as from_seconds,
        toInt64(round(86400 * JSONExtract(m.definition, 'window', 'to_days', 'Nullable(Float64)'))) as to_seconds
 from (
@@ -41,6 +61,7 @@ from (
     from experiments_rows final
 )
 array join list as m, arrayEnumerate(list) as position
-array join if(m.kind = 'ratio', [0, 1], [0]) as part;
+array join multiIf(m.kind = 'funnel', range(toUInt64(1 + length(JSONExtract(m.definition, 'steps', 'Array(Tuple(event_type String))')))),
+                   m.kind = 'ratio', [0, 1], [0]) as part;
 
 truncate table rolled_definitions;

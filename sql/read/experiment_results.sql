@@ -10,7 +10,8 @@ select metric, kind, variant, is_control, users, sum, mean,
        cuped_abs_estimate, cuped_abs_low, cuped_abs_high, cuped_abs_p_value,
        cuped_rel_estimate, cuped_rel_low, cuped_rel_high, cuped_rel_p_value, cuped_variance_removed,
        cuped_seq_abs_low, cuped_seq_abs_high, cuped_seq_abs_p_value, cuped_seq_rel_low, cuped_seq_rel_high, cuped_seq_rel_p_value,
-       decisive_p_value, pre_period_p_value, minimum_effect, power, detectable_effect, users_needed, days_left, cutoff_at
+       decisive_p_value, pre_period_p_value, minimum_effect, power, detectable_effect, users_needed, days_left,
+       test, cap, quantile, quantile_values, quantile_value, quantile_low, quantile_high, funnel, cutoff_at
 from experiment_results
 where experiment_id = {experiment_id:UInt64}
   and cutoff_at = (select max(cutoff_at) from experiment_quality_rows where experiment_id = {experiment_id:UInt64})

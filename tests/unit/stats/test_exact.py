@@ -55,7 +55,7 @@ def test_ends_of_the_interval_are_where_the_test_turns(relative, at):
 
 
 def test_score_statistic_uses_the_most_likely_proportions_under_the_null():
-    from neonblue_stats.exact import _restricted_difference, _restricted_ratio
+    from neonblue_stats.exact import restricted_difference, restricted_ratio
 
     n_c, x_c, n_t, x_t = 40, 6, 45, 15
     grid = np.linspace(1e-6, 1 - 1e-6, 200_001)
@@ -67,10 +67,10 @@ def test_score_statistic_uses_the_most_likely_proportions_under_the_null():
         return p_c[log_l.argmax()]
 
     for d in (-0.3, -0.01, 0.05, 0.4):
-        ours = _restricted_difference(n_c, np.array(x_c / n_c), n_t, np.array(x_t / n_t), d)
+        ours = restricted_difference(n_c, np.array(x_c / n_c), n_t, np.array(x_t / n_t), d)
         assert float(ours) == pytest.approx(best(grid + d), abs=1e-5)
     for r in (0.2, 0.9, 1.5, 4.0):
-        ours = _restricted_ratio(n_c, np.array(x_c / n_c), n_t, np.array(x_t / n_t), r)
+        ours = restricted_ratio(n_c, np.array(x_c / n_c), n_t, np.array(x_t / n_t), r)
         assert float(ours) == pytest.approx(best(grid * r), abs=1e-5)
 
 
