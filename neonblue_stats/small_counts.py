@@ -19,7 +19,7 @@ _HALVINGS = 60
 
 
 class SmallCounts(NamedTuple):
-    """Fields of shape (k,). low, high are nan where the lift is: the control has no success. test: what gave p_value."""
+    """Fields of shape (k,). low, high are nan where a lift is: the control has no success. test: what gave p_value."""
 
     estimate: FloatArray
     low: FloatArray
@@ -33,15 +33,15 @@ def small_counts(
     control_successes: ArrayLike,
     treatment_n: ArrayLike,
     treatment_successes: ArrayLike,
-    alpha: float = 0.05,
     *,
+    alpha: float = 0.05,
     relative: bool = False,
 ) -> SmallCounts:
     """Two-sided exact test of each comparison, with an interval that agrees with it.
 
-    The p-value is that of `exact_proportions`: Barnard's test up to BARNARD_TABLES tables, Fisher's beyond. The interval
-    is `score_interval`: inverting the exact test costs up to seconds a comparison, and Fisher's has no interval of a
-    difference. Where the two disagree about 0 the test decides: an interval that leaves out an effect of 0 that is
+    The p-value is that of `exact_proportions`: Barnard's test up to BARNARD_TABLES tables, Fisher's beyond. The
+    interval is `score_interval`: inverting the exact test costs up to seconds a comparison, and Fisher's has no
+    interval of a difference. Where the two disagree about 0 the test decides: an interval that leaves out an effect of 0 that is
     not rejected is extended to it, one that holds an effect of 0 that is rejected ends beside it.
 
     Args: whole numbers, arrays of shape (k,). relative: of p_t/p_c - 1 in place of p_t - p_c.
@@ -71,8 +71,8 @@ def score_interval(
     control_successes: ArrayLike,
     treatment_n: ArrayLike,
     treatment_successes: ArrayLike,
-    alpha: float = 0.05,
     *,
+    alpha: float = 0.05,
     relative: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """Effects that the score test does not reject, shape (k,) each: an interval that holds for small counts, too.

@@ -51,7 +51,7 @@ def test_interval_and_p_value_never_contradict_each_other(relative: bool) -> Non
     random = np.random.default_rng(4)
     n_c, n_t = random.integers(5, 60, (2, 300))
     x_c, x_t = random.integers(0, n_c // 3 + 1), random.integers(0, n_t // 2 + 1)
-    found = small_counts(n_c, x_c, n_t, x_t, 0.1, relative=relative)
+    found = small_counts(n_c, x_c, n_t, x_t, alpha=0.1, relative=relative)
     defined = np.isfinite(found.estimate)
     assert defined.all() == (not relative)
     leaves_out = (found.low > 0) | (found.high < 0)
