@@ -1,0 +1,138 @@
+"""Which estimate decides, what is left to do, and what the checks of the data warn of."""
+
+import numpy as np
+import pytest
+
+from neonblue_pipeline.comparisons import compare
+from neonblue_pipeline.data_quality import audit_warnings, crossed_share, split_warnings, splits
+from neonblue_pipeline.verdicts import Arrivals, judge
+from neonblue_stats import Trust, confidence_sequence, interval_alpha
+from tests.unit.pipeline.test_significance import arms
+
+
+def with_history(cells, correlation):
+    """The cells with a covariate of the same variance and this correlation."""
+    return [
+        c
+        | {
+            "x_mean": 10.0,
+            "xx": c["centred_squares"],
+            "yx": correlation * c["centred_squares"],
+            "history_users": c["users"],
+        }
+        for c in cells
+    ]
+
+
+def judged(cells, arrivals=None):
+    comparisons = compare(cells)
+    decisions = judge(comparisons, {7: Trust()}, arrivals)
+    return comparisons, decisions[7]
+
+
+def test_where_users_have_a_history_the_sequence_of_the_adjusted_estimate_decides():
+    plain = arms(0.03, "m", 1)
+    (without,), (kept,) = judged(plain)
+    (adjusted,), (shipped,) = judged(with_history(plain, 0.95))
+    assert (kept["verdict"], shipped["verdict"]) == ("keep_running", "ship")
+    sequence = confidence_sequence(*adjusted.adjusted_relative, adjusted.n)
+    assert adjusted.figures["cuped_seq_rel_p_value"] == pytest.approx(float(sequence.p_value))
+    assert adjusted.figures["decisive_p_value"] == adjusted.figures["cuped_seq_rel_p_value"]
+    # The plain figures stay what they were, and decide where there is no history.
+    for name in ("seq_rel_p_value", "seq_adjusted_p_value", "adjusted_p_value"):
+        assert adjusted.figures[name] == without.figures[name]
+    assert without.figures["decisive_p_value"] == without.figures["seq_rel_p_value"]
+    assert f"{adjusted.adjusted_relative[0]:+.2%}" in shipped["reasons"][0]
+
+
+def test_one_family_of_decisive_p_values_holds_adjusted_and_plain_metrics_together():
+    cells = with_history(arms(0.02, "a", 1), 0.9) + arms(0.025, "b", 2) + arms(0.03, "g", 3, role="guardrail")
+    comparisons, _ = judged(cells)
+    a, b, g = comparisons
+    raw = [a.figures["cuped_seq_rel_p_value"], b.figures["seq_rel_p_value"]]
+    order = np.argsort(raw)
+    holm = np.empty(2)
+    holm[order] = np.minimum(np.maximum.accumulate(np.array(raw)[order] * [2, 1]), 1)
+    assert [a.figures["decisive_p_value"], b.figures["decisive_p_value"]] == pytest.approx(list(holm))
+    assert g.figures["decisive_p_value"] is None
+
+
+def test_power_is_that_of_the_sequence_at_the_level_that_holm_leaves():
+    definition = '{"minimum_effect": 0.004}'
+    alone = judged(arms(0.001, "a", 1, definition=definition))[0][0].figures
+    two = judged(arms(0.001, "a", 1, definition=definition) + arms(0.001, "b", 2))[0][0].figures
+    assert alone["minimum_effect"] == 0.004
+    assert two["power"] < alone["power"]
+    assert two["users_needed"] > alone["users_needed"] > 40_000
+    assert two["detectable_effect"] > alone["detectable_effect"] > 0.004
+    assert interval_alpha([0.9, 0.9], "holm", 0.05)[0] == 0.025
+
+
+def test_days_left_follow_the_pace_at_which_users_of_the_two_variants_come_and_the_metric_s_window():
+    definition = '{"minimum_effect": 0.004, "window": {"to_days": 7}}'
+    cells = arms(0.001, "a", 1, definition=definition)
+    needed = judged(cells)[0][0].figures["users_needed"]
+    # A third variant takes half of all users.
+    arrivals = {7: Arrivals(80_000, 4_000.0)}
+    figures = judged(cells, arrivals)[0][0].figures
+    assert figures["days_left"] == np.ceil((needed - 40_000) / 2_000) + 7
+    for nobody in (Arrivals(80_000, 0.0), Arrivals(0, 0.0)):
+        assert judged(cells, {7: nobody})[0][0].figures["days_left"] is None
+    assert judged(cells)[0][0].figures["days_left"] is None
+    enough = '{"minimum_effect": 0.02}'
+    assert judged(arms(0.001, "a", 1, definition=enough), arrivals)[0][0].figures["days_left"] == 0
+
+
+AUDIT = {
+    "assigned": 990, "crossed": 10, "seen": {"a": 300, "b": 300}, "unexposed": {"a": 3, "b": 3},
+    "counted_events": 5000, "late_events": 50, "ahead_events": 50, "early_events": 50,
+}  # fmt: skip
+
+
+def test_what_stays_within_one_percent_is_not_warned_of_and_what_is_above_it_is():
+    assert crossed_share(AUDIT) == 0.01
+    assert list(audit_warnings(AUDIT)) == []
+    beyond = AUDIT | {
+        "crossed": 11,
+        "unexposed": {"a": 3, "b": 4},
+        "late_events": 51,
+        "ahead_events": 51,
+        "early_events": 51,
+    }
+    said = list(audit_warnings(beyond))
+    for words in (
+        "11 users (1.1%)",
+        "7 of 600 users",
+        "51 of 5,000 events came",
+        "are dated more than",
+        "before their",
+    ):
+        assert sum(words in warning for warning in said) == 1, (words, said)
+    assert len(said) == 5
+
+
+def test_exposures_that_are_missing_in_one_variant_only_are_warned_of_and_none_at_all_is_no_warning():
+    said = list(audit_warnings(AUDIT | {"unexposed": {"a": 0, "b": 30}}))
+    assert any("not missing alike" in warning and "b 10.0%" in warning for warning in said)
+    assert list(audit_warnings(AUDIT | {"unexposed": {"a": 300, "b": 300}})) == []
+    assert (
+        list(audit_warnings(AUDIT | {"seen": {}, "unexposed": {}, "assigned": 0, "crossed": 0, "counted_events": 0}))
+        == []
+    )
+
+
+def test_users_of_a_variant_whose_weight_is_zero_in_their_phase_are_pointed_out():
+    rows = [
+        {"experiment_id": 1, "dimension": "", "segment": "", "phase": phase, "weights": weights, "users": users}
+        for phase, weights, users in (
+            (1, {"a": 0.5, "b": 0.5}, {"a": 50, "b": 51}),
+            (2, {"a": 0.5, "b": 0.5, "c": 0.0}, {"a": 20, "b": 22, "c": 4}),
+        )
+    ]
+    split = splits(rows)[1, "", ""]
+    assert not split.mismatch
+    assert split.p_value > 0.5
+    assert list(split_warnings(split)) == [
+        "4 users came to c in phase 2, in which its weight is 0; they are compared, but no part of the sample ratio "
+        "check"
+    ]
