@@ -56,7 +56,7 @@ def small_counts(
     with np.errstate(all="ignore"):
         p_c, p_t = x_c / n_c, x_t / n_t
         estimate = np.where(p_c > 0.0, p_t / p_c - 1.0, np.nan) if relative else p_t - p_c
-    low, high = score_interval(n_c, x_c, n_t, x_t, alpha, relative=relative)
+    low, high = score_interval(n_c, x_c, n_t, x_t, alpha=alpha, relative=relative)
     rejected = p_value < alpha
     beside = np.abs(estimate) * _BESIDE_ZERO
     low = np.where(rejected & (estimate > 0.0), np.maximum(low, beside), np.where(rejected, low, np.minimum(low, 0.0)))
