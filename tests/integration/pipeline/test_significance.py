@@ -244,7 +244,7 @@ def test_what_a_definition_asks_for_and_is_not_done_is_told(pipeline: Pipeline) 
         pipeline,
         [
             ("mean", "buy", None, {"winsorise": 0.99}),
-            ("quantile", "load", None, {"quantile": 0.9}),
+            ("median", "load", None, {}),
             ("ratio", "buy", None, {}),
             ("retention", "open", None, {}),
         ],
@@ -253,7 +253,7 @@ def test_what_a_definition_asks_for_and_is_not_done_is_told(pipeline: Pipeline) 
     found, quality = publish(pipeline, x, [event(u, "buy", 1, value=1) for u in users["new"]])
     said = "\n".join(quality["warnings"])
     assert f"{key}.0: the field winsorise of its definition is not applied" in said
-    assert f"{key}.1: kind 'quantile' is not computed" in said
+    assert f"{key}.1: kind 'median' is not computed" in said
     assert f"{key}.2: a ratio needs a denominator" in said
     assert f"{key}.3: a retention needs a window" in said
     assert (found[1, "new"]["mean"], found[2, "new"]["mean"]) == (None, None)
