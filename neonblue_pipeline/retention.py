@@ -69,7 +69,8 @@ def drop_old_days(
         databases = Databases(postgres, clickhouse)
         for table in TABLES:
             _end_drops(postgres, table)
-            old = [d for d in days(postgres, table) if keep[table] and d.day < today - timedelta(days=keep[table])]
+            due = today - timedelta(days=keep[table]) if keep[table] else date.min
+            old = [day for day in days(postgres, table) if day.day < due and not day.detached]
             behind = await_arrival(settings, patience_s) if old else None
             for number, day in enumerate(old):
                 why = behind or _not_proven(databases, settings, day)
