@@ -327,6 +327,16 @@ class DatabaseUnavailable(Unavailable):
     way_out = "send it again after Retry-After, with the same ids: what was stored is then told as a duplicate"
 
 
+class DiskNearlyFull(Unavailable):
+    code = "disk_nearly_full"
+    title = "PostgreSQL's disk is nearly full"
+    rule = "facts are accepted while PostgreSQL has room to keep them (NEONBLUE_MIN_FREE_DISK bytes)"
+    way_out = "send it again after Retry-After, with the same ids; who runs the disk frees space: docs/reliability.md"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, retry_after=5)
+
+
 class AnalyticsUnavailable(Unavailable):
     code = "analytics_unavailable"
     title = "ClickHouse is away or not set up"

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     statement_timeout: float = Field(1.4, gt=0)
     database_deadline: float = Field(1.5, gt=0)
     clickhouse_timeout: float = Field(10, gt=0)
+    # Bytes of PostgreSQL's disk below which facts are refused; 0 never refuses.
+    min_free_disk: int = Field(1 << 30, ge=0)
 
     # What a client may send.
     max_body: int = Field(1 << 20, ge=1024)
