@@ -13,6 +13,7 @@ _ABOUT = {
     "hourly_metrics": "Events, users and value per variant, hour and event type.",
     "daily_metrics": "Events, users and value per variant, day and event type.",
     "user_journeys": "What each user did on each day, step by step.",
+    "user_days": "On what each user came on each day, and how many of the events have a doubtful clock.",
 }
 
 

@@ -19,14 +19,14 @@ from neonblue_pipeline.resources import Servers, comment
         ),
         dg.AssetSpec(
             "experiment_quality",
-            deps=["assignments_mv", "experiment_results"],
+            deps=["assignments_mv", "experiment_results", "user_days", "user_journeys"],
             group_name="results",
             kinds={"clickhouse", "python"},
             description="Users per variant against the planned split, warnings, decisions: experiment × cut-off.",
         ),
         dg.AssetSpec(
             "experiment_segments",
-            deps=["user_rollup", "assignments_mv", "experiment_definitions"],
+            deps=["user_rollup", "user_days", "assignments_mv", "experiment_definitions"],
             group_name="results",
             kinds={"clickhouse", "python"},
             description="Effects by device, browser, attributes: experiment × dimension × segment × metric × variant "
