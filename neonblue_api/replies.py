@@ -66,10 +66,14 @@ def _methods(app: FastAPI, path: str) -> list[str]:
 
 def _invalid_input(error: RequestValidationError) -> InvalidInput:
     """One entry a field, with its place, what was found and the rule."""
+    problems = [(_field(problem, error.body), problem) for problem in error.errors()]
     fields = []
-    for problem in error.errors():
-        place = [str(part) for part in problem["loc"]]
-        name = ".".join(place[1:]) or place[0]
+    for name, problem in problems:
+        # A field that may be left out is none or a value: what is wrong with the value says more.
+        if problem["type"] == "none_required" and any(
+            other is not problem and (place == name or place.startswith(f"{name}.")) for place, other in problems
+        ):
+            continue
         found = problem.get("input")
         entry = {"field": name, "message": problem["msg"].removeprefix("Value error, ")}
         if problem["type"] != "missing" and isinstance(found, str | int | float | bool | None):
@@ -77,6 +81,21 @@ def _invalid_input(error: RequestValidationError) -> InvalidInput:
         fields.append(entry)
     detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in fields[:5])
     return InvalidInput(detail, errors=fields)
+
+
+def _field(problem: Any, body: Any) -> str:
+    """The place of a problem as its client knows it: without the names of types, which are no keys of the body."""
+    source, *place = problem["loc"]
+    if source != "body":
+        return ".".join(map(str, place)) or str(source)
+    kept, here = [], body
+    for number, part in enumerate(place):
+        if (isinstance(here, dict) and part in here) or (isinstance(here, list) and isinstance(part, int)):
+            here = here[part] if isinstance(here, dict) or part < len(here) else None
+        elif not (problem["type"] == "missing" and number == len(place) - 1):
+            continue
+        kept.append(str(part))
+    return ".".join(kept) or "body"
 
 
 _PROBLEM_SCHEMA = {
