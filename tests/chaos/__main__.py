@@ -1,6 +1,7 @@
 """`make chaos`: faults under load on a stack of its own, alone and in pairs; the table of docs/reliability.md."""
 
 import argparse
+import logging
 import random
 import signal
 import sys
@@ -41,6 +42,8 @@ def main() -> int:
     )
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     options = parser.parse_args()
+    # A server that is away is what these runs are about.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     chance = random.Random(options.seed)
