@@ -121,7 +121,7 @@ with
             select u.experiment_id as experiment_id, u.metric as metric, any(u.cap_percentile) as share, any(u.ignore_zeros) as others_only,
                    arraySort(groupArrayIf(u.y, u.y != 0 or not u.ignore_zeros)) as ys,
                    arraySort(groupArrayIf(u.x, u.x != 0 or not u.ignore_zeros)) as xs,
-                   if(others_only, 0, toInt64(any(n.users)) - toInt64(count())) as zeros,
+                   if(others_only, 0, greatest(0, toInt64(any(n.users)) - toInt64(count()))) as zeros,
                    toNullable(value_at(ys, zeros, rank_of(length(ys) + zeros, share))) as cap,
                    toNullable(value_at(xs, zeros, rank_of(length(xs) + zeros, share))) as history_cap
             from (

@@ -54,7 +54,7 @@ with
         select n.experiment_id as experiment_id, n.metric as metric, n.variant_id as variant_id, assumeNotNull(m.quantile) as share,
                arrayFilter(own -> notEmpty(own) and (m.of_events or not m.ignore_zeros or own[1] != 0), u.by_user) as by_user,
                arraySort(arrayFlatten(by_user)) as sorted,
-               if(m.of_events or m.ignore_zeros, 0, toInt64(n.users) - toInt64(length(by_user))) as zeros,
+               if(m.of_events or m.ignore_zeros, 0, greatest(0, toInt64(n.users) - toInt64(length(by_user)))) as zeros,
                length(sorted) + zeros as values, if(values = 0, null, value_at(sorted, zeros, rank_of(values, share))) as value,
                length(by_user) as users,
                arrayMap(own -> (toFloat64(arrayCount(v -> ifNull(v <= value, false), own)), toFloat64(length(own))), by_user) as below,

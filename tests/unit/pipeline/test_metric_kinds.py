@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neonblue_pipeline.comparisons import compare
 from neonblue_pipeline.metric_definitions import problems
 from tests.unit.pipeline.test_significance import cell, quality, results
 
@@ -104,3 +105,12 @@ def test_a_quantile_is_compared_by_its_interval_and_says_why_it_has_none() -> No
 )
 def test_what_of_a_definition_is_not_applied_is_told(kind: str, definition: str, said: str) -> None:
     assert any(said in sentence for sentence in problems(kind, definition))
+
+
+def test_segments_whose_rows_know_no_steps_or_quantiles_are_compared_by_what_they_know() -> None:
+    cells = [counted(v, 50, n, "funnel", definition=STEPS) for v, n in ((1, 2), (2, 6))]
+    cells += [cell(v, "q", "quantile", users=50, mean=1.0, centred_squares=9.0) for v in (1, 2)]
+    funnels, quantiles = compare(cells, exact=False)
+    assert (funnels.test, funnels.steps) == ("z", [])
+    assert funnels.figures["abs_estimate"] == pytest.approx(0.08)
+    assert quantiles.figures["abs_estimate"] is None
