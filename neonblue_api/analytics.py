@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 READ = Path(__file__).parents[1] / "sql" / "read"
 DATABASE = "experiments_analytics"
 _MISSING = re.compile(
-    r"(UNKNOWN_TABLE|UNKNOWN_DATABASE|Unknown table|Database .* does not exist|code:? (60|81)\b)", re.I
+    r"(UNKNOWN_TABLE|UNKNOWN_DATABASE|UNKNOWN_IDENTIFIER|Unknown table|Database .* does not exist|code:? (47|60|81)\b)",
+    re.I,
 )
 _AT_ONCE = 16
 _PATIENCE = 1.0  # seconds until a select that is not answered makes the API ask whether ClickHouse is there at all

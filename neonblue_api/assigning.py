@@ -18,7 +18,7 @@ from neonblue_api.errors import (
     UnknownExperiment,
     UnknownVariant,
 )
-from neonblue_api.event_input import Rejected
+from neonblue_api.fact_input import Rejected
 from neonblue_api.repeats import in_calls
 
 _ACCEPT = (

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from neonblue_api.errors import InvalidInput, MalformedJson
-from neonblue_api.event_input import Rejected
+from neonblue_api.fact_input import UNDECODABLE, Rejected, items_of, refusal_of, rejected
 from neonblue_api.input_rules import ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
 from neonblue_api.settings import Settings
-from neonblue_api.strict_json import JsonRefused, check_object, read_strictly
+from neonblue_api.strict_json import JsonRefused, check_object
 
 VariantKey = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,128}$", examples=["gate_40"])]
 Source = Annotated[str, Meta(min_length=1, max_length=128, description="Where the assignment was made.")]
@@ -75,40 +74,20 @@ class AssignmentReader:
         """Raises MalformedJson or InvalidInput."""
         try:
             return self._row(_one, body, request_id, experiment)
-        except JsonRefused as refused:
-            raise MalformedJson(f"the body {refused}") from None
-        except FieldError as broken:
-            raise InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}]) from None
+        except (JsonRefused, FieldError) as wrong:
+            raise refusal_of(wrong) from None
 
     def batch(self, body: bytes, request_id: str | None) -> tuple[list[AssignmentRow], list[int], list[Rejected]]:
         """Rows, their positions in the batch, and what was rejected. Raises MalformedJson or InvalidInput."""
-        try:
-            items = _raw_batch.decode(body).assignments
-            if body.count(b":") - sum(bytes(item).count(b":") for item in items) != 1:
-                raise JsonRefused("has the key 'assignments' twice")
-        except JsonRefused as refused:
-            raise MalformedJson(f"the body {refused}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            try:
-                read_strictly(body, max_depth=self._max_depth + 3)
-            except JsonRefused as refused:
-                raise MalformedJson(f"the body {refused}") from None
-            broken = field_error(error)
-            raise InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}]) from None
-        if len(items) > self._max_batch:
-            raise InvalidInput(
-                f"the batch has {len(items)} assignments", rule=f"a batch has at most {self._max_batch} assignments"
-            )
-        rows, positions, rejected = [], [], []
+        items = items_of(body, _raw_batch, "assignments", max_batch=self._max_batch, max_depth=self._max_depth)
+        rows, positions, refused = [], [], []
         for index, item in enumerate(items):
             try:
-                rows.append(self._row(_of_batch, bytes(item), request_id))
+                rows.append(self._row(_of_batch, item, request_id))
                 positions.append(index)
-            except JsonRefused as refused:
-                rejected.append(Rejected(index, MalformedJson.code, f"the assignment {refused}"))
-            except FieldError as broken:
-                rejected.append(Rejected(index, InvalidInput.code, str(broken)))
-        return rows, positions, rejected
+            except (JsonRefused, FieldError) as wrong:
+                refused.append(rejected(index, wrong, "the assignment"))
+        return rows, positions, refused
 
     def _row(
         self, decoder: msgspec.json.Decoder[Any], item: bytes, request_id: str | None, experiment: str | None = None
@@ -117,7 +96,7 @@ class AssignmentReader:
         check_object(item, max_depth=self._max_depth + 1, max_size=self._max_attributes + 4096)
         try:
             given = decoder.decode(item)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNDECODABLE as error:
             raise field_error(error) from None
         attributes = _NOTHING if given.attributes is UNSET else given.attributes
         if attributes is not _NOTHING:

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from neonblue_api.errors import InvalidInput, MalformedJson
+from neonblue_api.errors import MalformedJson
+from neonblue_api.fact_input import UNDECODABLE, Rejected, check_count, items_of, refusal_of, rejected
 from neonblue_api.input_rules import Bounds, ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
 from neonblue_api.settings import Settings
 from neonblue_api.strict_json import JsonRefused, check_extent, check_object, holds_no_repeats, read_strictly
@@ -67,15 +68,6 @@ _BRACE = ord("{")
 
 
 @dataclass(slots=True)
-class Rejected:
-    """An event that was not stored: its position in what the client sent, the error's code, and the reason."""
-
-    index: int
-    code: str
-    message: str
-
-
-@dataclass(slots=True)
 class Decoded:
     """Rows with their positions in the batch; the rest was rejected."""
 
@@ -99,10 +91,8 @@ class EventReader:
             raise MalformedJson("the body is empty")
         try:
             return self._exactly(body, request_id, self._clock.bounds())
-        except JsonRefused as refused:
-            raise MalformedJson(f"the body {refused}") from None
-        except FieldError as broken:
-            raise InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}]) from None
+        except (JsonRefused, FieldError) as wrong:
+            raise refusal_of(wrong) from None
 
     def batch(self, body: bytes, request_id: str | None) -> Decoded:
         """A body of the form {"events": […]}. Raises MalformedJson or InvalidInput where the batch as such is wrong."""
@@ -110,30 +100,25 @@ class EventReader:
         try:
             events = _batch.decode(body).events
             whole = _anything.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNDECODABLE:
             events = whole = None
         if events is not None:
-            self._check_count(len(events))
+            check_count(len(events), "events", self._max_batch)
             decoded = self._all_good(events, body, whole, request_id)
             if decoded is not None:
                 return decoded
-        try:
-            items = _raw_batch.decode(body).events
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self._explain(body, error)
-        self._check_count(len(items))
-        self._check_envelope(body, items)
-        return self._each([bytes(item) for item in items], request_id)
+        items = items_of(body, _raw_batch, "events", max_batch=self._max_batch, max_depth=self._max_depth)
+        return self._each(items, request_id)
 
     def lines(self, body: bytes, request_id: str | None) -> Decoded:
         """One event a line; blank lines are passed over and not counted. Raises InvalidInput for too many."""
         count = body.count(b"\n") + (not body.endswith(b"\n"))
-        self._check_count(count)
+        check_count(count, "events", self._max_batch)
         events: list[EventIn] | None
         try:
             events = _event.decode_lines(body)
             whole = _anything.decode_lines(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNDECODABLE:
             events = whole = None
         # Two objects on one line, or one object over two lines, are read by the decoder all the same.
         if events is not None and len(events) == count:
@@ -141,27 +126,6 @@ class EventReader:
             if decoded is not None:
                 return decoded
         return self._each([line for line in body.split(b"\n") if line.strip()], request_id)
-
-    def _check_count(self, count: int) -> None:
-        if count > self._max_batch:
-            raise InvalidInput(
-                f"the batch has {count} events",
-                rule=f"a batch has at most {self._max_batch} events",
-                errors=[{"field": "events", "message": f"{count} events; at most {self._max_batch}"}],
-            )
-
-    def _explain(self, body: bytes, error: Exception) -> None:
-        try:
-            read_strictly(body, max_depth=self._max_depth + 2)
-        except JsonRefused as refused:
-            raise MalformedJson(f"the body {refused}") from None
-        broken = field_error(error)
-        raise InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}]) from None
-
-    def _check_envelope(self, body: bytes, items: list[Raw]) -> None:
-        """`events` may stand in the body once; msgspec takes the last of several."""
-        if body.count(b":") - sum(bytes(item).count(b":") for item in items) != 1:
-            raise MalformedJson("the body has the key 'events' twice")
 
     def _all_good(self, events: list[EventIn], body: bytes, whole: Any, request_id: str | None) -> Decoded | None:
         """The rows if every event is good, else None. `whole` is the body decoded once more, to find repeated keys."""
@@ -181,10 +145,8 @@ class EventReader:
         for index, item in enumerate(items):
             try:
                 row = self._exactly(item, request_id, bounds)
-            except JsonRefused as refused:
-                decoded.rejected.append(Rejected(index, MalformedJson.code, f"the event {refused}"))
-            except FieldError as broken:
-                decoded.rejected.append(Rejected(index, InvalidInput.code, str(broken)))
+            except (JsonRefused, FieldError) as wrong:
+                decoded.rejected.append(rejected(index, wrong, "the event"))
             else:
                 decoded.rows.append(row)
                 positions.append(index)
@@ -194,7 +156,7 @@ class EventReader:
         """The row of one event, every rule checked. Raises JsonRefused and FieldError."""
         try:
             event = _event.decode(item)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNDECODABLE as error:
             read_strictly(item, max_depth=self._max_depth + 1)
             raise field_error(error) from None
         if not isinstance(event.properties, UnsetType):

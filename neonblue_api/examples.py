@@ -90,7 +90,7 @@ _SUMMARY = results.summarise(
         {"variant_key": "new", "users": 4988, "unique_users": 4080, "events": 9340, "converted_users": 573},
     ],
 )
-_STEP = analyses.Step(timestamp=_AT, event_type="purchase", page="/checkout", value=39.99)
+_STEP = analyses.JourneyStep(timestamp=_AT, event_type="purchase", page="/checkout", value=39.99)
 _JOURNEY = analyses.Journey(
     user_id="u1",
     day=date(2026, 1, 31),
@@ -112,7 +112,7 @@ _FUNNEL = analyses.FunnelOfVariant(
     variant="new",
     control=False,
     users=4988,
-    steps=[analyses.FunnelStep(event_type="purchase", users=573, rate=0.1149, rate_of_previous=0.1149)],
+    steps=[analyses.ReachedStep(event_type="purchase", users=573, rate=0.1149, rate_of_previous=0.1149)],
 )
 _USER = {"user_id": "u1", "attributes": {"country": "DE"}, "created_at": _TIME, "updated_at": _TIME}
 _STORED_EVENT = {

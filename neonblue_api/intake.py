@@ -9,7 +9,8 @@ import psycopg
 
 from neonblue_api.database import Database
 from neonblue_api.errors import ApiError, EventConflict, NotAssigned, UnknownExperiment
-from neonblue_api.event_input import Decoded, EventRow, Rejected, encode_rows
+from neonblue_api.event_input import Decoded, EventRow, encode_rows
+from neonblue_api.fact_input import Rejected
 from neonblue_api.repeats import Calls, in_calls
 
 _ACCEPT = "select event_position, outcome from accept_events(%s::text::jsonb)"

@@ -12,6 +12,7 @@ from neonblue_api.analytics import Analytics
 from neonblue_api.assigning import Assigning
 from neonblue_api.assignment_input import AssignmentReader
 from neonblue_api.database import Database
+from neonblue_api.direct_route import DirectPaths
 from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
 from neonblue_api.middleware import BrowserOrigins, RequestId
@@ -84,6 +85,7 @@ def create_app() -> FastAPI:
     replies.install(app)
     documentation.install(app)
     app.state.stopping = Stopping()
+    app.add_middleware(DirectPaths, endpoints=events.DIRECT)
     app.add_middleware(BrowserOrigins)
     app.add_middleware(RequestId, stopping=app.state.stopping)
     return app

@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
-from neonblue_api.errors import InvalidInput, MalformedJson
+from neonblue_api.fact_input import UNDECODABLE, refusal_of
 from neonblue_api.input_rules import FieldError, UserId, field_error
 from neonblue_api.settings import Settings
 from neonblue_api.strict_json import JsonRefused, check_object
@@ -51,9 +51,9 @@ class UserReader:
             check_object(body, max_depth=self._max_depth + 1, max_size=self._max_size + 4096)
             return decoder.decode(body)
         except JsonRefused as refused:
-            raise MalformedJson(f"the body {refused}") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise _refused(field_error(error)) from None
+            raise refusal_of(refused) from None
+        except UNDECODABLE as error:
+            raise refusal_of(field_error(error)) from None
 
     def _attributes(self, attributes: Raw | UnsetType) -> str:
         if isinstance(attributes, UnsetType):
@@ -61,9 +61,5 @@ class UserReader:
         try:
             check_object(bytes(attributes), max_depth=self._max_depth, max_size=self._max_size)
         except JsonRefused as refused:
-            raise _refused(FieldError("attributes", str(refused))) from None
+            raise refusal_of(FieldError("attributes", str(refused))) from None
         return bytes(attributes).decode()
-
-
-def _refused(broken: FieldError) -> InvalidInput:
-    return InvalidInput(str(broken), errors=[{"field": broken.field, "message": broken.message}])

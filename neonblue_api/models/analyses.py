@@ -8,7 +8,7 @@ from neonblue_api.models.fields import Output, UtcTime
 Grain = Literal["hour", "day"]
 
 
-class Step(Output):
+class JourneyStep(Output):
     timestamp: UtcTime
     event_type: str
     page: str | None
@@ -28,7 +28,7 @@ class Journey(Output):
     value: float | None
     first_event_at: UtcTime
     last_event_at: UtcTime
-    steps: list[Step]
+    steps: list[JourneyStep]
 
 
 class Point(Output):
@@ -71,7 +71,7 @@ class Properties(Output):
     truncated: bool
 
 
-class FunnelStep(Output):
+class ReachedStep(Output):
     """rate: of the assigned users; rate_of_previous: of those who reached the step before."""
 
     event_type: str
@@ -84,7 +84,7 @@ class FunnelOfVariant(Output):
     variant: str
     control: bool
     users: int
-    steps: list[FunnelStep]
+    steps: list[ReachedStep]
 
 
 class Funnel(Output):

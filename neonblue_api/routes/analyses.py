@@ -20,13 +20,13 @@ from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
 from neonblue_api.models.analyses import (
     Funnel,
     FunnelOfVariant,
-    FunnelStep,
     Grain,
     Journey,
+    JourneyStep,
     Point,
     Properties,
     PropertyCell,
-    Step,
+    ReachedStep,
     TimeSeries,
 )
 from neonblue_api.models.experiments import Experiment
@@ -96,7 +96,9 @@ def _journey(row: dict[str, Any]) -> Journey:
     fields["variant"] = fields.pop("variant_key")
     fields["value"] = _finite(fields["value"])
     fields["steps"] = [
-        Step(timestamp=step["timestamp"], event_type=step["event_type"], page=step["page"] or None, value=step["value"])
+        JourneyStep(
+            timestamp=step["timestamp"], event_type=step["event_type"], page=step["page"] or None, value=step["value"]
+        )
         for step in fields["steps"]
     ]
     return Journey(**fields)
@@ -210,7 +212,7 @@ async def get_funnel(
                 control=variant.is_control,
                 users=users,
                 steps=[
-                    FunnelStep(
+                    ReachedStep(
                         event_type=step,
                         users=at_least[number],
                         rate=at_least[number] / users if users else None,

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from neonblue_api.access import ReadDep, authorize
 from neonblue_api.bodies import JSON, NDJSON, media_type, read_body
-from neonblue_api.direct_route import DirectRoute, flag
+from neonblue_api.direct_route import DirectRoute, Endpoint, flag
 from neonblue_api.documentation import body_of, flag_of, reply_of
 from neonblue_api.errors import (
     BatchRefused,
@@ -110,6 +110,10 @@ async def send_events(request: Request) -> Response:
 
 
 router.include_router(_intake_routes)
+DIRECT: dict[tuple[str, str], Endpoint] = {
+    ("POST", "/v1/events"): send_event,
+    ("POST", "/v1/events/batch"): send_events,
+}
 
 
 @router.get(

@@ -96,14 +96,34 @@ def _parquet(path: Path) -> Iterator[Record | UnreadableRow]:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(10_000):
                 for row in batch.to_pylist():
-                    yield {name: Raw(_encode(_plain(value))) for name, value in row.items() if value is not None}
+                    yield _of_parquet(row)
     except (pyarrow.ArrowException, TypeError, UnicodeDecodeError) as error:
         raise ImportRefused(f"{path}: {error}") from error
 
 
+def _of_parquet(row: dict[str, Any]) -> Record | UnreadableRow:
+    """A null or nan is a field that is left out, as an empty cell of CSV is."""
+    made: Record = {}
+    for name, value in row.items():
+        try:
+            plain = _plain(value)
+        except UnreadableRow as refused:
+            return UnreadableRow(f"has in {name!r} {refused}")
+        if plain is not None:
+            made[name] = Raw(_encode(plain))
+    return made
+
+
 def _plain(value: Any) -> Any:
-    """A Parquet value as JSON has it: times in UTC, decimals with all their digits; nan is null."""
+    """A Parquet value as JSON has it: times in UTC, decimals with all their digits; nan is null.
+
+    Raises UnreadableRow for what JSON or PostgreSQL would change.
+    """
+    if isinstance(value, bytes):
+        raise UnreadableRow(f"{len(value)} bytes, which are no text; write them as text, or drop the column")
     if isinstance(value, datetime):
+        if getattr(value, "nanosecond", 0):
+            raise UnreadableRow(f"the time {value}; at most microseconds are kept")
         moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(value, date):
@@ -111,6 +131,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return Raw(str(value).encode())
     if isinstance(value, float) and not math.isfinite(value):
+        if math.isinf(value):
+            raise UnreadableRow("an infinite number, which is not JSON")
         return None
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}

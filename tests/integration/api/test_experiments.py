@@ -72,6 +72,9 @@ def test_the_life_of_an_experiment_goes_one_way(client, draft):
     assert [post("start"), post("start"), post("archive")] == [200, 409, 409]
     assert [post("stop"), post("start"), post("stop")] == [200, 409, 409]
     assert [post("archive"), post("archive"), post("start")] == [200, 409, 409]
+    assert client.post(f"/v1/experiments/{draft}/start").json()["code"] == "invalid_transition"
+    assert client.post(f"/v1/experiments/{draft}-none/start").json()["code"] == "experiment_not_found"
+    assert client.get(f"/v1/metrics/{draft}-none").json()["code"] == "metric_not_found"
 
 
 def test_an_experiment_starts_only_when_it_is_complete(client, name):

@@ -104,6 +104,28 @@ def test_parquet_keeps_times_decimals_and_big_numbers(neonblue, name, client, tm
     assert str(2**53 + 1) in text
 
 
+def test_what_a_parquet_file_holds_and_json_does_not_is_refused_row_by_row(neonblue, name, client, tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    whole = 1_780_000_000_000_000_000
+    columns = {
+        "user_id": [f"{name}-{n}" for n in range(5)],
+        "event_type": ["buy"] * 5,
+        "timestamp": pyarrow.array([whole, whole + 1, whole, whole, whole], pyarrow.timestamp("ns", tz="UTC")),
+        "raw": pyarrow.array([None, None, b"\xff", None, None], pyarrow.binary()),
+        "ratio": [1.5, 1.5, 1.5, float("inf"), float("nan")],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "odd.parquet")
+    done = neonblue("import", "events", "odd.parquet", "--rest", "keep", "--json")
+    assert _counts(done) == {"rows": 5, "accepted": 2, "duplicates": 0, "rejected": 3}
+    rejected = [json.loads(line) for line in (tmp_path / "odd.parquet.rejected.ndjson").read_text().splitlines()]
+    assert [line["row"] for line in rejected] == [2, 3, 4]
+    assert all(said in line["message"] for line, said in zip(rejected, ("micro", "bytes", "infinite"), strict=True))
+    (last,) = client.get("/v1/events", params={"user_id": f"{name}-4"}).json()["items"]
+    assert (last["properties"], last["timestamp"]) == ({}, "2026-05-28T20:26:40.000000Z")
+
+
 def test_users_and_experiments_are_imported_one_by_one(neonblue, name, client, tmp_path):
     (tmp_path / "users.csv").write_text(f"user_id,plan\n{name}-1,pro\n{name}-2,\n")
     arguments = ["import", "users", "users.csv", "--map", "plan=attributes.plan", "--json"]

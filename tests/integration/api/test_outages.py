@@ -1,5 +1,6 @@
 """PostgreSQL away, frozen or restarted under an API of its own: a 503 in time, nothing half-written, then as before."""
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -94,6 +95,17 @@ def test_postgresql_away_frozen_and_back(empty_stack):
         assert stored == (5_021, 5_021)
         assert shipped == (5_021,)
 
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                """create or replace function accept_events(batch jsonb)
+                   returns table (event_position int, outcome text) language plpgsql as
+                   $$ begin raise exception 'a mistake of ours'; end $$"""
+            )
+            failed = client.post("/v1/events", json=_event())
+            assert (failed.status_code, failed.json()["code"]) == (500, "internal_error")
+            assert "mistake" not in failed.text
+            apply_schema(url)
+
         empty_stack.down()
         for request in (lambda: client.post("/v1/events", json=_event()), lambda: client.get("/v1/metrics")):
             _is_unavailable(request())
@@ -163,6 +175,17 @@ def test_no_request_is_lost_when_the_api_stops(postgres_url, name, outbox, kept_
                 accepted = sum(writer.result() for writer in writers)
         assert process.wait(20) in (0, -15)
     assert len(outbox(name)) == accepted
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for_without_end(postgres_url):
+    with served_api(postgres_url, NOBODY, NEONBLUE_BODY_TIMEOUT="0.2") as (api_url, _):
+        address = urlsplit(api_url)
+        with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+            head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+            connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
+            reply = connection.recv(4000)
+        assert reply.startswith(b"HTTP/1.1 408")
+        assert b'"code":"body_timeout"' in reply
 
 
 def test_a_process_that_ends_says_so_and_lets_its_clients_go(postgres_url):

@@ -30,6 +30,9 @@ def test_a_token_opens_what_its_scopes_name_and_nothing_else(client, name):
                 own.post("/v1/metrics", json=metric).status_code,
             ]
     assert opened == {"ingest": [202, 403, 403], "read": [403, 200, 403], "manage": [403, 403, 201]}
+    with _with(client, _token(client, name, "read")["token"]) as own:
+        refused = own.post("/v1/events", json=event).json()
+        assert (refused["code"], "ingest" in refused["detail"]) == ("forbidden", True)
 
 
 def test_without_a_valid_token_nothing_opens(client):
@@ -77,7 +80,7 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept(client, name, database)
         (made["token"].encode(), name),
     ).fetchone()
     assert row == (True, True)
-    assert client.delete("/v1/tokens/999999999").status_code == 404
+    assert client.delete("/v1/tokens/999999999").json()["code"] == "token_not_found"
     assert client.post("/v1/tokens", json={"name": name, "scopes": ["root"]}).status_code == 422
 
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -52,11 +53,21 @@ def _has_example(document: dict, schema: dict) -> bool:
     return any(part.get("examples") or "$ref" in part.get("items", {}) for part in parts)
 
 
+def test_no_two_models_have_one_name():
+    schemas = create_app().openapi()["components"]["schemas"]
+    assert [name for name in schemas if "__" in name] == [], "the framework tells such apart by their modules"
+
+
 def test_the_example_of_a_reply_is_such_a_reply():
     document = create_app().openapi()
     for name, example in REPLIES.items():
         schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
         jsonschema.validate(example, schema, jsonschema.Draft202012Validator)
+
+
+def test_every_code_is_met_in_a_test():
+    tests = "".join(path.read_text() for path in Path(__file__).parents[2].rglob("test_*.py"))
+    assert [kind.code for kind in all_errors() if f'"{kind.code}"' not in tests] == []
 
 
 def test_every_code_stands_for_one_error():

@@ -55,7 +55,9 @@ def test_the_result_has_the_form_of_the_contract():
     result = assemble(_experiment(), KINDS, rows, QUALITY).model_dump(mode="json")
     assert result["experiment"] == "e"
     assert result["as_of"] == "2026-06-01T00:00:00.000000Z"
-    assert result["sample_ratio"] == {"counts": {"a": 10, "b": 12}, "p_value": 0.7, "mismatch": False}
+    asked = {"counts": {"a": 10, "b": 12}, "p_value": 0.7, "mismatch": False}
+    never_asked = {"anytime_p_value": None, "crossed_users": 0, "crossed_share": None, "phases": []}
+    assert result["sample_ratio"] == asked | never_asked
     control, treated = result["metrics"][0]["variants"]
     assert (control["variant"], control["control"], control["users"], control["absolute"]) == ("a", True, 10, None)
     assert treated["absolute"] == {"estimate": 0.1, "low": -0.1, "high": 0.3, "p_value": 0.2}
