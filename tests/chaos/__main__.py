@@ -69,7 +69,7 @@ def main() -> int:
             if time.monotonic() > deadline:
                 run.left_out.append(fault.name)
                 continue
-            time.sleep(chance.uniform(1, 5))  # a random moment is part of the fault
+            time.sleep(chance.uniform(1, 5) * min(1, options.pace))  # a random moment is part of the fault
             with run.told(fault.name):
                 outcome = trial.run(target, load, fault, options.patience, alarms)
                 run.outcomes.append(outcome)
