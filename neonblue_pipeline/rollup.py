@@ -58,6 +58,8 @@ def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
     started = time.monotonic()
     committed = kafka.committed_offsets(settings)
     seen_until = clickhouse.rows("select now64(6)")[0][0]
+    # Read after the clock: what was marked before it lies before these ends, or is of a topic that was deleted.
+    ends = {number: end for number, (_, end) in kafka.end_offsets(settings).items()}
     definitions = clickhouse.rows(f"select {', '.join(_DEFINITION)} from experiment_definitions")  # noqa: S608
     dirty = clickhouse.read("dirty_days")
     rolled = Rolled(days={row["day"]: row["causes"] for row in dirty})
@@ -65,7 +67,7 @@ def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
         rolled.attributed_events += _build_days(clickhouse, days, rolled.rows)
     rolled.rows[SUMMARY] = _build_summary(clickhouse)
     clickhouse.insert("rolled_definitions", _DEFINITION, definitions)
-    rolled.marks_left = _forget_marks(clickhouse, committed, seen_until)
+    rolled.marks_left = _forget_marks(clickhouse, committed, ends, seen_until)
     rolled.seconds = time.monotonic() - started
     return rolled
 
@@ -128,9 +130,12 @@ def _build_summary(clickhouse: ClickHouse) -> int:
     return count
 
 
-def _forget_marks(clickhouse: ClickHouse, committed: dict[int, int], seen_until: Any) -> int:
-    """Deletes the marks of blocks committed before the build; returns how many marks stay."""
-    done = " or ".join(f"(partition = {p} and last_offset < {offset})" for p, offset in sorted(committed.items()))
+def _forget_marks(clickhouse: ClickHouse, committed: dict[int, int], ends: dict[int, int], seen_until: Any) -> int:
+    """Deletes the marks of blocks committed before the build, and of an earlier topic; returns how many marks stay."""
+    done = " or ".join(
+        [f"(partition = {p} and last_offset < {offset})" for p, offset in sorted(committed.items())]
+        + [f"(partition = {p} and last_offset >= {end})" for p, end in sorted(ends.items())]
+    )
     left = 0
     for table in ("dirty_days", "dirty_assignments"):
         if done:

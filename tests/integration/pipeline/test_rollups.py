@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from neonblue_pipeline import significance
+from neonblue_pipeline import kafka, significance
+from neonblue_pipeline.settings import TOPIC
 from tests.integration.pipeline.conftest import Pipeline
 
 DAY = "2026-01-05"
@@ -239,3 +241,14 @@ def test_users_without_events_count_as_zero(pipeline: Pipeline) -> None:
     assert (mean["users"], mean["sum"], mean["mean"], mean["centred_squares"]) == (4, 8, 2, 48)
     assert (proportion["sum"], proportion["mean"], proportion["centred_squares"]) == (1, 0.25, 0.75)
     assert (cells["mean", "new"]["users"], cells["mean", "new"]["mean"]) == (2, 0)
+
+
+def test_marks_of_a_topic_that_was_deleted_or_is_empty_go_with_the_next_build(pipeline: Pipeline) -> None:
+    pipeline.await_everything()
+    beyond = max(end for _, end in kafka.end_offsets(pipeline.settings).values()) + 1000
+    pipeline.server.insert(
+        "dirty_days",
+        ["day", "topic", "partition", "last_offset", "events"],
+        [[date(2026, 1, 5), TOPIC, 1, beyond, 1]],
+    )
+    assert pipeline.build().marks_left == 0
