@@ -41,7 +41,8 @@ begin
     end loop;
     foreach statement in array array(
         select format('drop routine if exists %s cascade', oid::regprocedure)
-        from pg_proc where pronamespace = 'public'::regnamespace
+        from pg_proc p where pronamespace = 'public'::regnamespace
+          and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
     ) loop
         execute statement;
     end loop;

@@ -4,9 +4,9 @@
 -- Rerun:  safe; creates what is missing
 -- PostgreSQL has no function for this. Its processes work in the data folder, so df tells it wherever PostgreSQL runs.
 -- Only a superuser can say which program is run; others may read what it answers.
-create extension if not exists file_fdw;
-
 create schema if not exists neonblue_disk;
+
+create extension if not exists file_fdw schema neonblue_disk;
 
 create server if not exists neonblue_disk foreign data wrapper file_fdw;
 
