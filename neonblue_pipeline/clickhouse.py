@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 
+# ClickHouse 26.1 puts joins into another order and then loses rows of left joins whose tables were filled again after a
+# truncate: segment_statistics gave 0 of 28 rows.
+_JOINS_AS_WRITTEN = {"query_plan_optimize_join_order_limit": 0}
+
+
 class ClickHouse:
     """Statements against experiments_analytics. `comment` is stamped on each of them as log_comment."""
 
     def __init__(self, client: "Client", comment: str) -> None:
         self._client = client
-        self._settings = {"log_comment": comment}
+        self._settings: dict[str, Any] = {"log_comment": comment} | _JOINS_AS_WRITTEN
 
     def command(self, statement: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> Any:
         """Runs a statement that returns no rows, or one value."""
