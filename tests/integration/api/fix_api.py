@@ -22,7 +22,7 @@ class _NotYet(Exception):
     pass
 
 
-@retry(retry=retry_if_exception_type(_NotYet), stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+@retry(retry=retry_if_exception_type(_NotYet), stop=stop_after_delay(120), wait=wait_fixed(0.1), reraise=True)
 def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is not None:
         raise RuntimeError(f"the API ended with {process.returncode}")
