@@ -1,0 +1,35 @@
+"""Settings of retention that would drop what something else still needs are refused."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from neonblue_pipeline.settings import Settings
+
+SERVERS = {"postgres_url": "p", "clickhouse_url": "c", "kafka_bootstrap": "k", "connect_url": "c"}
+
+
+def settings(**more: Any) -> Settings:
+    return Settings.model_validate(SERVERS | more)
+
+
+def test_everything_may_be_kept_and_events_are_by_default() -> None:
+    assert settings().events_keep_days == 0
+    kept = settings(outbox_keep_days=0, events_keep_days=0, landing_keep_days=0)
+    assert (kept.outbox_keep_days, kept.landing_keep_days) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"outbox_keep_days": 1}, "at least 2"),
+        ({"outbox_keep_days": 14, "events_keep_days": 13}, "at least 14"),
+        ({"outbox_keep_days": 0, "events_keep_days": 30}, "while NEONBLUE_OUTBOX_KEEP_DAYS is 0"),
+        ({"kafka_retention_days": 40, "landing_keep_days": 40}, "at least 41"),
+        ({"reconciliation_window_minutes": 7}, "must divide a day"),
+    ],
+)
+def test_a_setting_that_drops_what_is_still_needed_is_refused(wrong: dict[str, int], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        settings(**wrong)
