@@ -37,7 +37,7 @@ def measure(home: Home, events: int) -> np.ndarray:
             acknowledged = time.perf_counter()
             reply.raise_for_status()
             query = "select count() from events_processed where user_id = {user:String}"
-            while not clickhouse.query(query, parameters={"user": event["user_id"]}).first_row[0]:
+            while not clickhouse.query(query, parameters={"user": event["user_id"]}).result_rows[0][0]:
                 if time.perf_counter() - acknowledged > GIVE_UP_S:
                     raise SystemExit(f"event {event['id']} is not in events_processed after {GIVE_UP_S} s")
             waited_ms.append((time.perf_counter() - acknowledged) * 1e3)

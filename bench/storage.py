@@ -1,0 +1,113 @@
+"""Parts `storage` and `volume`: the bytes of an event on disk, and what each place keeps of it until its retention."""
+
+from collections.abc import Iterator, Sequence
+
+from bench import client
+from bench.client import Plan
+from bench.feeds import Batches, DistinctBatches
+from bench.figures import Figure
+from bench.rig import EXPERIMENT, BenchError, Rig
+from neonblue_pipeline import kafka
+from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.settings import SLOT, TOPIC
+
+_MESSAGES = 2_000
+_IN_POSTGRES = """
+    select (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'events'::regclass),
+           (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'outbox_log'::regclass),
+           (select count(*) from events), (select count(*) from outbox_log), (select sum(size) from pg_ls_waldir()),
+           (select pg_current_wal_lsn() - confirmed_flush_lsn from pg_replication_slots where slot_name = %s)"""
+# As parts/postgres.py sets it; checkpoints may run over it for a moment.
+_MAX_WAL_MB = 1_074
+
+
+def storage(rig: Rig) -> Iterator[Figure]:
+    """Distinct events with random ids through the API; then alone in a table like events_rows, merged."""
+    rig.settle()
+    count, prefix = rig.pick(400_000, 100_000), "store"
+    # From the browser's body to the table nothing is repeated: users, sessions, payloads and ids are drawn.
+    feed = DistinctBatches(count, count // 20, prefix)
+    sent = client.run(rig.target, Plan(feed, 2, 600)).only(202)
+    rig.check_exact()
+    envelope = _envelope_bytes(rig)
+    with rig.clickhouse() as clickhouse:
+        clickhouse.command("create table bench_storage as events_rows")
+        try:
+            clickhouse.command(
+                f"insert into bench_storage select * from events_rows final where startsWith(user_id, '{prefix}-')"  # noqa: S608
+            )
+            clickhouse.command("optimize table bench_storage final")
+            rows, size = _parts(clickhouse, "bench_storage")
+            columns = clickhouse.rows(
+                "select name, data_compressed_bytes from system.columns where database = currentDatabase() "
+                "and table = 'bench_storage' order by 2 desc limit 4"
+            )
+        finally:
+            clickhouse.command("drop table bench_storage sync")
+    if rows < count:
+        raise BenchError(f"{rows:,} of {count:,} distinct events are in events_rows")
+    on_disk, json = size / rows, sent.event_bytes / sent.events
+    largest = ", ".join(f"{name} {compressed / rows:.1f}" for name, compressed in columns)
+    yield Figure(
+        "storage", "JSON of the client : bytes on disk", json / on_disk, ": 1", 12,
+        note=f"{rows:,} distinct events, {json:.0f} bytes of JSON each; largest columns in bytes an event: {largest}",
+    )  # fmt: skip
+    yield Figure("storage", "change envelope : bytes on disk", envelope / on_disk, ": 1", 35,
+                 note=f"{envelope:.0f} bytes a message of the topic")  # fmt: skip
+    yield Figure("storage", "an event in events_processed", on_disk, "bytes", None, "less", "JSON of the client", json)
+
+
+def volume(rig: Rig) -> Iterator[Figure]:
+    """Bytes an event at each place, and whether the write-ahead log is given back once all of it has arrived.
+
+    How much stands there in the end is this times the events of the days that the settings keep: OUTBOX_KEEP_DAYS,
+    EVENTS_KEEP_DAYS, LANDING_KEEP_DAYS, KAFKA_RETENTION_DAYS. Whole days are dropped, so it does not grow further.
+    """
+    rig.population()
+    events = _count(rig)
+    if events < 50_000:
+        plan = Plan(Batches(rig.users, EXPERIMENT), 8, 600, requests=100)
+        events += client.run(rig.target, plan).only(202).events
+    rig.check_exact()
+    with rig.postgres() as postgres, rig.clickhouse() as clickhouse:
+        row = postgres.execute(_IN_POSTGRES, (SLOT,)).fetchone()
+        landed, landing = _parts(clickhouse, "landing_rows")
+    assert row is not None
+    events_size, outbox_size, facts, outbox_rows, wal, unread = map(float, row)
+    topic = rig.stack.home.data("kafka").rglob(f"{TOPIC}-*/*.log")
+    messages = sum(end - begin for begin, end in kafka.end_offsets(rig.settings).values())
+    kept: Sequence[tuple[str, float]] = (
+        ("PostgreSQL, events with indexes", events_size / facts),
+        ("PostgreSQL, outbox", outbox_size / outbox_rows),
+        ("Kafka, topic", sum(path.stat().st_size for path in topic) / messages),
+        ("ClickHouse, landing", landing / max(landed, 1)),
+    )
+    for place, size in kept:
+        yield Figure("volume", f"{place}, kept", size, "bytes/event", None, "less")
+    yield Figure("volume", "log unread when all has arrived", unread / 1e6, "MB", 16, "less",
+                 note=f"after {events:,} events: what the slot still holds does not grow with them")  # fmt: skip
+    yield Figure("volume", "write-ahead log on disk", wal / 1e6, "MB", 1.25 * _MAX_WAL_MB, "less",
+                 note="max_wal_size and a quarter: checkpoints run beside the load")  # fmt: skip
+
+
+def _count(rig: Rig) -> int:
+    with rig.postgres() as postgres:
+        row = postgres.execute("select count(*) from events").fetchone()
+    return row[0] if row else 0
+
+
+def _parts(clickhouse: ClickHouse, table: str) -> tuple[int, int]:
+    """Rows and bytes on disk of a table."""
+    rows, size = clickhouse.rows(
+        "select sum(rows), sum(bytes_on_disk) from system.parts "
+        "where database = currentDatabase() and table = {table:String} and active",
+        {"table": table},
+    )[0]
+    return int(rows), int(size)
+
+
+def _envelope_bytes(rig: Rig) -> float:
+    """Mean size of the last messages of a partition, values only."""
+    partition, (begin, end) = next(iter(kafka.end_offsets(rig.settings).items()))
+    sizes = [m.size for m in kafka.read(rig.settings, partition, max(begin, end - _MESSAGES), end - 1) if m.has_value]
+    return sum(sizes) / len(sizes)
