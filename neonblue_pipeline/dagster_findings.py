@@ -4,6 +4,8 @@ The last evaluation and the last finished run are what counts, so that a finding
 check leaves its run a success: only its own record tells.
 """
 
+import time
+
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
@@ -11,7 +13,10 @@ from neonblue_pipeline import jobs
 from neonblue_pipeline.probes import PROBES, Finding
 
 # Those that run by themselves; who starts another sees how it ends.
-_WATCHED = (jobs.live, jobs.hourly, jobs.daily, jobs.health, jobs.repair, jobs.recover)
+_SCHEDULED = (jobs.live, jobs.hourly, jobs.daily, jobs.health)
+# Asked for again every few minutes while there is something to repair: later the failure of one tells nothing.
+_ASKED_FOR = (jobs.repair, jobs.recover)
+_ASKED_AGAIN_S = 600
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
@@ -47,16 +52,17 @@ def _failed_checks(context: dg.SensorEvaluationContext) -> list[Finding]:
 
 def _failed_jobs(instance: dg.DagsterInstance) -> list[Finding]:
     found = []
-    for job in _WATCHED:
+    for job in (*_SCHEDULED, *_ASKED_FOR):
         filters = dg.RunsFilter(job_name=job.name, statuses=_FINISHED)
-        runs = instance.get_runs(filters, limit=1)
-        if runs and runs[0].status == dg.DagsterRunStatus.FAILURE:
-            found.append(
-                Finding(
-                    f"job {job.name}",
-                    f"the last run of job {job.name} failed",
-                    f"run {runs[0].run_id}",
-                    "Dagster shows the step that failed and what it said; the next good run heals this",
+        for record in instance.get_run_records(filters, limit=1):
+            over = job in _ASKED_FOR and time.time() - (record.end_time or 0) > _ASKED_AGAIN_S
+            if record.dagster_run.status == dg.DagsterRunStatus.FAILURE and not over:
+                found.append(
+                    Finding(
+                        f"job {job.name}",
+                        f"the last run of job {job.name} failed",
+                        f"run {record.dagster_run.run_id}",
+                        "Dagster shows the step that failed and what it said; the next good run heals this",
+                    )
                 )
-            )
     return found
