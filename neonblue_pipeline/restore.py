@@ -95,9 +95,9 @@ def _stop_stream(settings: Settings, found: Backup, tell: Callable[[str], None])
 def _restore_postgres(settings: Settings, folder: Path) -> None:
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
         postgres.execute(_CLEAR)
-    # The API may look in meanwhile: it sees all tables or none.
-    options = ("--dbname=", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
-    backup.run_postgres_program(settings, "pg_restore", *options, str(folder / backup.POSTGRES_DUMP))
+    # What is in the schema, without the schema itself, which is there; whoever looks in meanwhile sees all or nothing.
+    options = ("--schema=public", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
+    backup.run_postgres_program(settings, "pg_restore", "--dbname=", *options, str(folder / backup.POSTGRES_DUMP))
     with ledger.postgres_schema(settings) as schema:
         schema.connection.execute("delete from applied_files where name = any(%s)", (list(_AFTER_THE_DUMP),))
         # The slot begins here: every fact of the dump is older, every fact to come is streamed.
