@@ -93,7 +93,7 @@ def sample_size(
         else:
             each = users_for_sequence(toward, unit, power, level, sided, sequential_tuning_n)
         # a hair off the ceiling, so that rounding in the last digit never asks for one more user
-        each = np.where(toward < 0.0, np.nan, np.ceil(each * (1.0 - 1e-12)))
+        each = np.where(toward < 0.0, np.nan, np.maximum(np.ceil(each * (1.0 - 1e-12)), 1.0))
     return np.asarray(each * variants)
 
 

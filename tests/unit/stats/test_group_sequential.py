@@ -88,3 +88,12 @@ def test_repeated_p_value_is_the_level_whose_boundary_is_touched():
 def test_looks_that_do_not_increase_to_at_most_one_are_refused(looks):
     with pytest.raises(InvalidInput, match="looks"):
         boundaries(looks)
+
+
+def test_looks_that_nearly_coincide_are_answered_and_leave_the_later_boundaries_where_they_were():
+    for spending in ("obrien_fleming", "pocock"):
+        close = boundaries([0.5, 0.500001, 0.50000100001, 0.6, 1.0], 0.05, spending)
+        plain = boundaries([0.5, 0.6, 1.0], 0.05, spending)
+        assert close.z[[0, 3, 4]] == pytest.approx(plain.z, rel=1e-4)
+        assert np.all(np.isfinite(close.z))
+        assert close.spent[-1] == pytest.approx(0.05)

@@ -1,5 +1,7 @@
 """Sample size, power and smallest effect against statsmodels, tea-tasting and each other."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tea_tasting as tt
@@ -122,3 +124,10 @@ def test_impossible_plans_are_refused():
         sample_size(1.2, 0.1, metric="proportion")
     with pytest.raises(InvalidInput, match="variance_reduction"):
         sample_size(MEAN, 0.1, 1.0, variance_reduction=1.0)
+
+
+def test_numbers_beyond_all_measure_plan_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sample_size(-3.0, -1e308, 1.0) == 2
+        assert power(1e12, 0.5, 1e-9, 1.7e308) == pytest.approx(0.05)
