@@ -79,7 +79,7 @@ def significance(rig: Rig) -> Iterator[Figure]:
         yield Figure(
             "significance", "100 experiments × 20 metrics", seconds["seconds"], "s", 2, "less",
             "one GROUP BY experiment, metric, user over the same rollups", summed,
-            note=f"{users:,} users with 2 rows of user_rollup each; {seconds['seconds_reading']:.2f} s of it reading from "
+            note=f"{users:,} users, 2 rollup rows each; {seconds['seconds_reading']:.2f} s of it reading from "
             f"ClickHouse, which used at most {peak[0]:,.0f} MB",
         )  # fmt: skip
 
