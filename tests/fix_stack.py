@@ -34,10 +34,12 @@ class Stack:
 
     def __init__(self, parent: Path = PROJECT) -> None:
         _end_stacks_of_killed_runs()
-        root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        # Held as long as this process lives: a later run knows by it which stacks nobody owns any more.
-        self._owned = (root / "owner").open("w")
+        begun = Path(tempfile.mkdtemp(prefix=".neonblue-begun-", dir=parent))
+        # Held as long as this process lives: a later run knows by it which stacks nobody owns any more. The folder gets
+        # the name by which it is found only when it is owned, or a run that begins now would take it for a dead one's.
+        self._owned = (begun / "owner").open("w")
         fcntl.flock(self._owned, fcntl.LOCK_EX)
+        root = begun.rename(begun.with_name(begun.name.replace(".neonblue-begun-", _PREFIX)))
         self.home = Home(root, _free_port_base())
 
     def up(self, *parts: str, check: bool = True, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -166,10 +168,11 @@ def _is_free(port: int) -> bool:
 def _end_stacks_of_killed_runs() -> None:
     """A run that was killed (-9) could not end its stack: do it for it."""
     for root in PROJECT.glob(f"{_PREFIX}*"):
-        owner = root / "owner"
-        if not owner.is_file():
-            continue
-        with owner.open("a") as file:
+        try:
+            file = (root / "owner").open("r+")
+        except FileNotFoundError:
+            continue  # another run has just deleted it
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
