@@ -126,4 +126,7 @@ def _edge(rejects, outside: FloatArray, inside: FloatArray) -> FloatArray:  # ty
 
 @lru_cache(maxsize=1 << 16)
 def _p_value(n_c: int, x_c: int, n_t: int, x_t: int) -> tuple[float, str]:
+    # A variant without users has nothing to test, and must not keep the other experiments of a call from theirs.
+    if n_c < 1 or n_t < 1:
+        return float("nan"), ""
     return exact_p_value(n_c, x_c, n_t, x_t)
