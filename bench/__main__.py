@@ -32,14 +32,15 @@ from tests.fix_stack import Stack
 RESULTS = PROJECT / "bench" / "results"
 PAGE = PROJECT / "docs" / "performance.md"
 _BEGIN, _END = "<!-- produced by make bench: begin -->\n", "<!-- end -->\n"
-# In the order in which they run: each leaves the stack settled, the last three empty ClickHouse for themselves.
+# In the order in which they run: latency while the day has few events, intake and what follows with Dagster at rest,
+# the last three with ClickHouse emptied for each.
 PARTS: dict[str, tuple[str, Callable[[Rig], Iterator[Figure]]]] = {
     "start": ("start from warm, Dagster's code location", start.start),
     "statistics": ("one comparison against gbstats and tea-tasting", start.statistics),
+    "latency": ("commit to visible, 202, new and repeat assignment", latency.measure),
+    "sustained": ("the rate that the whole way holds; memory; CPU budget of an event", sustained.measure),
     "intake": ("the API alone: batches of 500, single events", intake.measure),
     "drain": ("a backlog of outbox rows to ClickHouse; relays and inserts of others", drain.measure),
-    "sustained": ("the rate that the whole way holds; memory; CPU budget of an event", sustained.measure),
-    "latency": ("commit to visible, 202, new and repeat assignment", latency.measure),
     "storage": ("bytes of an event on disk", storage.storage),
     "volume": ("bytes of an event at each place until its retention", storage.volume),
     "rollup": ("one day of all rollups, and one late event", analytics.rollup),

@@ -128,7 +128,11 @@ async def _load(target: Target, plan: Plan) -> Outcome:
     url = urlsplit(target.url)
     host, port = url.hostname or "", url.port or 80
     loop = asyncio.get_running_loop()
-    connections = [(await loop.create_connection(_Connection, host, port))[1] for _ in range(plan.connections)]
+
+    async def connect() -> "_Connection":
+        return (await loop.create_connection(_Connection, host, port))[1]
+
+    connections = [await connect() for _ in range(plan.connections)]
     found: list[tuple[float, float, float, int, str]] = []
     statuses: Counter[int] = Counter()
     event_bytes = 0
@@ -136,16 +140,18 @@ async def _load(target: Target, plan: Plan) -> Outcome:
     dues = _due_times(plan, began)
     head = f"Host: {url.netloc}\r\nAuthorization: Bearer {target.token}\r\nContent-Type: application/json\r\n"
 
-    async def work(connection: _Connection) -> None:
+    async def work(connection: "_Connection") -> None:
         nonlocal first, event_bytes
         for due in dues:
             if (early := due - time.monotonic()) > 0:
                 await asyncio.sleep(early)
             call, first = first or next(calls, None), None
             if call is None:
-                return
+                break
             text = f"{call.method} {call.path} HTTP/1.1\r\n{head}Content-Length: {len(call.body)}\r\n\r\n"
             sent = time.monotonic()
+            # Servers close connections that were idle for some seconds.
+            connection = connection if connection.is_open else await connect()
             status, body = await connection.ask(text.encode() + call.body)
             statuses[status] += 1
             event_bytes += call.event_bytes
@@ -153,12 +159,11 @@ async def _load(target: Target, plan: Plan) -> Outcome:
             if 200 <= status < 300:
                 accepted = msgspec.json.decode(body, type=_Stored).accepted if call.events > 1 else 1
             found.append((due, sent, time.monotonic(), accepted, call.label))
+        connection.close()
 
     async with asyncio.timeout(plan.seconds + _GRACE_S):
         await asyncio.gather(*(work(connection) for connection in connections))
     cpu = time.process_time() - cpu
-    for connection in connections:
-        connection.close()
     times = np.array([one[:3] for one in found]).reshape(-1, 3)
     accepted, labels = np.array([one[3] for one in found], dtype=np.int64), [one[4] for one in found]
     due, sent, done = times[:, 0], times[:, 1], times[:, 2]
@@ -170,7 +175,7 @@ class _Stored(msgspec.Struct):
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time over one connection; status 0 and no body where the server closed it."""
+    """One request at a time over one connection; status 0 and no body where the server closed it meanwhile."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -183,11 +188,12 @@ class _Connection(asyncio.Protocol):
 
     def ask(self, request: bytes) -> "asyncio.Future[tuple[int, bytes]]":
         self._waiter = asyncio.get_running_loop().create_future()
-        if self._transport.is_closing():
-            self._waiter.set_result((0, b""))
-        else:
-            self._transport.write(request)
+        self._transport.write(request)
         return self._waiter
+
+    @property
+    def is_open(self) -> bool:
+        return not self._transport.is_closing()
 
     def close(self) -> None:
         self._transport.close()

@@ -15,6 +15,7 @@ _MOST_S = 600
 def measure(rig: Rig) -> Iterator[Figure]:
     """From the word to go on until the last event can be queried. Then the same backlog by others."""
     rig.population()
+    rig.rest_dagster()
     rig.settle()
     rig.pause_stream()
     references.make_default_slot(rig)

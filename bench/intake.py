@@ -11,6 +11,7 @@ from bench.rig import EXPERIMENT, Rig
 
 def measure(rig: Rig) -> Iterator[Figure]:
     rig.population()
+    rig.rest_dagster()
     rig.settle()
     rig.pause_stream()
     seconds = rig.pick(20, 6)
