@@ -31,6 +31,8 @@ from tests.fix_stack import Stack
 
 RESULTS = PROJECT / "bench" / "results"
 PAGE = PROJECT / "docs" / "performance.md"
+# Of all cores, before anything is started.
+_QUIET_PERCENT = 20
 _BEGIN, _END = "<!-- produced by make bench: begin -->\n", "<!-- end -->\n"
 # In the order in which they run: latency while the day has few events, intake and what follows with Dagster at rest,
 # the last three with ClickHouse emptied for each.
@@ -56,10 +58,9 @@ def main() -> int:
         signal.signal(number, _interrupt)
     chosen = {_ALSO.get(name, name) for name in options.parts or PARTS}
     facts, began = machine.facts(), datetime.now(UTC)
-    load, cores = facts["load_average"][0], facts["cores"]
-    quiet = load <= cores / 2
+    quiet = facts["busy_percent"] <= _QUIET_PERCENT
     if not quiet:
-        print(f"the load average is {load:g} on {cores} cores: these figures will tell of the neighbours", flush=True)
+        print(f"{facts['busy_percent']:.0f} % of the cores are in use: these figures tell of that, too", flush=True)
     found: list[Figure] = []
     broken: list[str] = []
     with ExitStack() as cleanup:

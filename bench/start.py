@@ -27,7 +27,7 @@ def start(rig: Rig) -> Iterator[Figure]:
 
 def statistics(rig: Rig) -> Iterator[Figure]:
     """Microseconds of one comparison, the p-values held against those of the others; needs no stack."""
-    for row in stats.measure()["per_comparison"]:
+    for row in stats.measure():
         others = {"gbstats": row["gbstats_us"], "tea-tasting": row["tea_tasting_us"]}
         name, fastest = min(((n, us) for n, us in others.items() if us), key=lambda other: other[1])
         yield Figure("statistics", f"{row['test']}, one of 10,000 comparisons", row["neonblue_us"], "µs", None, "less",

@@ -52,8 +52,8 @@ class Trial:
 def measure(rig: Rig) -> Iterator[Figure]:
     rig.population()
     rig.settle()
-    idle = _idle(rig, rig.pick(15, 6))
-    seconds = rig.pick(45, 15)
+    idle = _idle(rig, rig.pick(15, 4))
+    seconds = rig.pick(45, 12)
     trials = [_offer(rig, _GOAL, seconds)]
     while not trials[-1].held and len(trials) < _TRIALS:
         last = trials[-1]
