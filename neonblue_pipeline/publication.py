@@ -9,6 +9,9 @@ from neonblue_pipeline.segments import DIMENSION_COLUMNS, SEGMENT_COLUMNS, analy
 from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, analyse
 from neonblue_pipeline.sqlfiles import read_sql
 
+# Filled in this order; each from those before it.
+COMPARED = ("crossed_users", "experiment_cutoffs", "metric_terms", "assigned_counts", "compared_counts", "metric_caps")
+
 
 class Published(NamedTuple):
     """What one run did: the sufficient statistics read, the rows written, and the seconds it took."""
@@ -20,13 +23,24 @@ class Published(NamedTuple):
     seconds: dict[str, float]
 
 
+def sufficient_statistics(clickhouse: ClickHouse) -> list[dict[str, Any]]:
+    """Says anew who is compared (sql/clickhouse/220_compared_users), then reads the rows of sufficient_statistics.
+
+    Call it, and read what else rests on those tables, under `rollup.lock`.
+    """
+    for table in COMPARED:
+        clickhouse.command(f"truncate table {table}")
+        clickhouse.command(read_sql(f"clickhouse/compared/{table}"))
+    return clickhouse.read("sufficient_statistics")
+
+
 def publish(clickhouse: ClickHouse) -> Published:
-    """Results, quality and results by dimension of every experiment at its cut-off.
+    """Results, quality and results by dimension of every experiment at its cut-off; call it under `rollup.lock`.
 
     Again without new facts it writes the same rows; those by dimension only where they may differ.
     """
     started = time.monotonic()
-    cells = clickhouse.read("sufficient_statistics")
+    cells = sufficient_statistics(clickhouse)
     audits = clickhouse.read("assignment_audit")
     segments, phases = _by_segment(clickhouse)
     read = time.monotonic()

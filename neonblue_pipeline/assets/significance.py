@@ -41,10 +41,11 @@ def significance(context: dg.AssetExecutionContext, servers: Servers) -> Iterato
 
     The cut-off is the acceptance of an experiment's last fact; without new facts the same rows are written again.
     """
+    from neonblue_pipeline import rollup
     from neonblue_pipeline.publication import publish
     from neonblue_pipeline.significance import KINDS, QUALITY_COLUMNS
 
-    with servers.clickhouse(comment(context)) as clickhouse:
+    with rollup.lock(servers.settings), servers.clickhouse(comment(context)) as clickhouse:
         published = publish(clickhouse)
     cells, tested, judged, seconds = published.cells, published.results, published.quality, published.seconds
     unknown = sorted({cell["kind"] for cell in cells if cell["metric"]} - set(KINDS))

@@ -13,6 +13,7 @@ from neonblue_pipeline import alarms, dagster_findings, probes, sensors, signifi
 from neonblue_pipeline.assets import checks
 from neonblue_pipeline.definitions import defs
 from neonblue_pipeline.probes import Finding
+from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.resources import Servers
 from neonblue_pipeline.settings import Settings, read_settings
 from tests.fix_alarm_receiver import Receiver, receiver
@@ -202,7 +203,7 @@ def test_users_who_are_not_split_as_planned_are_an_alarm(watched: Settings, pipe
     pipeline.assign(key, {f"{key}-{n}": "control" if n < 150 else "new" for n in range(200)})
     pipeline.await_everything()
     pipeline.build()
-    cells = [cell for cell in pipeline.server.read("sufficient_statistics") if cell["experiment_id"] == x]
+    cells = [cell for cell in sufficient_statistics(pipeline.server) if cell["experiment_id"] == x]
     pipeline.server.insert("experiment_quality_rows", significance.QUALITY_COLUMNS, significance.analyse(cells)[1])
     seen = {one.probe.check: one.findings for one in probes.look(watched, probes.Positions(), deadline_s=60)}
     told = [f for f in seen["users_are_split_as_planned"] if f.key == f"sample ratio: {key}"]

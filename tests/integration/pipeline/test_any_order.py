@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from neonblue_pipeline import clickhouse, ledger, rollup, significance
 from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.settings import TOPIC, Settings
 from neonblue_pipeline.sqlfiles import sql_files
 from tests.integration.pipeline.conftest import ROLLUPS, Pipeline
@@ -194,7 +195,7 @@ def test_any_order_and_any_duplication_gives_the_same_events_rollups_and_results
 
     events_and_rollups_are_the_same()
     # One query computes the results of all experiments, so it is asked once, for every world.
-    results, quality = significance.analyse(server.read("sufficient_statistics"))
+    results, quality = significance.analyse(sufficient_statistics(server))
     for facts, of_facts in everything:
         expected, *others = [(world.plain(results), world.plain(quality)) for world in of_facts]
         assert expected[1], f"no results for {facts}"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_stats import (
     JointMoments,
     Quantile,
@@ -173,11 +174,7 @@ def test_a_funnel_counts_steps_in_order_over_days_and_within_the_window(pipeline
             tuple(found[number, "new"][f"abs_{f}"] for f in ("estimate", "low", "high", "p_value"))
         )
     # The history is the same funnel before the assignment.
-    cells = [
-        c
-        for c in pipeline.server.read("sufficient_statistics")
-        if c["experiment_id"] == x and c["metric_position"] == 1
-    ]
+    cells = [c for c in sufficient_statistics(pipeline.server) if c["experiment_id"] == x and c["metric_position"] == 1]
     assert [round(c["x_mean"] * 150) for c in cells] == [sum(done[arm][2]) for arm in ARMS]
     assert not [w for w in quality["warnings"] if "definition" in w]
 
@@ -220,11 +217,7 @@ def test_a_cap_by_percentile_is_that_of_all_users_together(pipeline: Pipeline) -
             assert row["sum"] == pytest.approx(sum(capped), rel=1e-12)
             bottom = sum(sessions[u] for u in users[arm]) if number == 2 else 50
             assert row["mean"] == pytest.approx(sum(capped) / bottom)
-    cells = [
-        c
-        for c in pipeline.server.read("sufficient_statistics")
-        if c["experiment_id"] == x and c["metric_position"] == 1
-    ]
+    cells = [c for c in sufficient_statistics(pipeline.server) if c["experiment_id"] == x and c["metric_position"] == 1]
     history = percentile_cap(list(before.values()), 0.9)
     assert [c["x_mean"] for c in cells] == pytest.approx(
         [np.mean([min(before[u], history) for u in users[arm]]) for arm in ARMS]

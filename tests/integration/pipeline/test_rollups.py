@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from neonblue_pipeline import kafka, significance
+from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.settings import TOPIC
 from tests.integration.pipeline.conftest import Pipeline
 
@@ -18,7 +19,7 @@ METRICS = [("proportion", "conversion", None), ("mean", "conversion", None), ("m
 
 def results_of(pipeline: Pipeline, experiment_id: int) -> list[dict[str, Any]]:
     """What the significance asset would write for one experiment."""
-    cells = [c for c in pipeline.server.read("sufficient_statistics") if c["experiment_id"] == experiment_id]
+    cells = [c for c in sufficient_statistics(pipeline.server) if c["experiment_id"] == experiment_id]
     return [dict(zip(significance.RESULT_COLUMNS, row, strict=True)) for row in significance.analyse(cells)[0]]
 
 
@@ -221,7 +222,7 @@ def test_a_billion_of_revenue_keeps_its_variance(pipeline: Pipeline) -> None:
         )
     )
     pipeline.build()
-    cells = [c for c in pipeline.server.read("sufficient_statistics") if c["experiment_id"] == x]
+    cells = [c for c in sufficient_statistics(pipeline.server) if c["experiment_id"] == x]
     assert [c["centred_squares"] for c in cells] == [5.0, 5.0]
 
 
@@ -234,9 +235,7 @@ def test_users_without_events_count_as_zero(pipeline: Pipeline) -> None:
         )
     )
     pipeline.build()
-    cells = {
-        (c["kind"], c["variant"]): c for c in pipeline.server.read("sufficient_statistics") if c["experiment_id"] == x
-    }
+    cells = {(c["kind"], c["variant"]): c for c in sufficient_statistics(pipeline.server) if c["experiment_id"] == x}
     mean, proportion = cells["mean", "control"], cells["proportion", "control"]
     assert (mean["users"], mean["sum"], mean["mean"], mean["centred_squares"]) == (4, 8, 2, 48)
     assert (proportion["sum"], proportion["mean"], proportion["centred_squares"]) == (1, 0.25, 0.75)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, analyse
 from tests.integration.pipeline.conftest import Pipeline
 
@@ -46,7 +47,7 @@ def publish(pipeline: Pipeline, x: int, events: Sequence[dict[str, Any]]) -> tup
     pipeline.await_events(pipeline.send(events))
     pipeline.await_everything()
     pipeline.build()
-    cells = [c for c in pipeline.server.read("sufficient_statistics") if c["experiment_id"] == x]
+    cells = [c for c in sufficient_statistics(pipeline.server) if c["experiment_id"] == x]
     results, quality = analyse(cells)
     rows = [dict(zip(RESULT_COLUMNS, row, strict=True)) for row in results]
     found = {(int(row["metric"].rpartition(".")[2]), row["variant"]): row for row in rows}
