@@ -41,8 +41,8 @@ def small_counts(
 
     The p-value is that of `exact_proportions`: Barnard's test up to BARNARD_TABLES tables, Fisher's beyond. The
     interval is `score_interval`: inverting the exact test costs up to seconds a comparison, and Fisher's has no
-    interval of a difference. Where the two disagree about 0 the test decides: an interval that leaves out an effect of 0
-    that is not rejected is extended to it, one that holds an effect of 0 that is rejected ends beside it.
+    interval of a difference. Where the two disagree about 0 the test decides: an interval without 0
+    where 0 is not rejected is extended to it, one that holds a rejected 0 ends beside it.
 
     Args: whole numbers, arrays of shape (k,). relative: of p_t/p_c - 1 in place of p_t - p_c.
     """
