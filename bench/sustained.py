@@ -20,7 +20,6 @@ from bench.rig import EXPERIMENT, Rig
 _GOAL, _BATCH = 25_000, 500
 # In seconds of the offered rate: what may be on its way, and how late a request may be sent or answered.
 _BEHIND_S, _LATE_S = 3.0, 2.0
-_TRIALS = 4
 
 
 @dataclass(frozen=True)
@@ -54,36 +53,46 @@ def measure(rig: Rig) -> Iterator[Figure]:
     rig.settle()
     idle = _idle(rig, rig.pick(15, 4))
     seconds = rig.pick(45, 12)
-    trials = [_offer(rig, _GOAL, seconds)]
-    while not trials[-1].held and len(trials) < _TRIALS:
-        last = trials[-1]
-        trials.append(_offer(rig, min(0.9 * last.visible_rate, 0.85 * last.rate), seconds))
+    trials = _search(rig, seconds)
     rig.check_exact()
-    held = trials[-1]
+    best = max((trial for trial in trials if trial.held), key=lambda trial: trial.rate, default=None)
+    shown = best or trials[-1]
     direct = references.direct_insert(rig, rig.pick(8, 3))
     told = "; ".join(
         f"{t.rate:,.0f}/s {'held' if t.held else 'not held'} ({t.last_behind:,.0f} behind)" for t in trials
     )
     yield Figure(
-        "sustained", "HTTP batch to visible in ClickHouse", held.rate if held.held else 0.0, "events/s", _GOAL, "more",
+        "sustained", "HTTP batch to visible in ClickHouse", best.rate if best else 0.0, "events/s", _GOAL, "more",
         "direct insert into ClickHouse, durable nowhere before", direct,
         note=f"each rate for {seconds} s: {told}; every accepted event was there once afterwards",
     )  # fmt: skip
-    latency = held.outcome.latency_ms
+    latency = shown.outcome.latency_ms
     yield Figure("sustained", "reply to a batch of 500, p50", float(np.percentile(latency, 50)), "ms", better="less")
     yield Figure("sustained", "reply to a batch of 500, p99", float(np.percentile(latency, 99)), "ms", better="less")
     yield Figure(
         "memory", "whole stack under the sustained load", max(t.peak_mb for t in trials), "MB", 4_000, "less",
-        note="proportional set size of all processes, the largest of looks a second apart",
+        note="proportional set size of all processes, the largest of looks five seconds apart",
     )  # fmt: skip
-    yield from _budget(held, idle)
+    yield from _budget(shown, idle)
+
+
+def _search(rig: Rig, seconds: float) -> list[Trial]:
+    """Down from the goal until a rate is held, or up from it until one is not."""
+    trials: list[Trial] = []
+    rate = float(_GOAL)
+    while len(trials) < rig.pick(4, 3):
+        trials.append(last := _offer(rig, rate, seconds))
+        if len({trial.held for trial in trials}) == 2:
+            break
+        rate = 1.15 * rate if last.held else min(0.9 * last.visible_rate, 0.85 * rate)
+    return trials
 
 
 def _offer(rig: Rig, rate: float, seconds: float) -> Trial:
     rig.settle()
     plan = Plan(Batches(rig.users, EXPERIMENT, _BATCH), 32, seconds, rate / _BATCH)
     visible: list[tuple[float, int]] = []
-    with rig.clickhouse() as clickhouse, rig.peak_memory() as peak, client.started(rig.target, plan) as future:
+    with rig.clickhouse() as clickhouse, rig.peak_memory(every_s=5) as peak, client.started(rig.target, plan) as future:
         # What was delivered twice would be counted twice; that is checked afterwards.
         def look() -> int:
             return int(clickhouse.rows("select count() from events_rows")[0][0])
