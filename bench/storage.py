@@ -8,10 +8,12 @@ from bench.feeds import Batches, DistinctBatches
 from bench.figures import Figure
 from bench.rig import EXPERIMENT, BenchError, Rig
 from neonblue_pipeline import kafka
+from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.settings import SLOT, TOPIC
 
 _MESSAGES = 2_000
+_CONFIRMED_S = 60
 _IN_POSTGRES = """
     select (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'events'::regclass),
            (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'outbox_log'::regclass),
@@ -69,6 +71,8 @@ def volume(rig: Rig) -> Iterator[Figure]:
         plan = Plan(Batches(rig.users, EXPERIMENT), 8, 600, requests=100)
         events += client.run(rig.target, plan).only(202).events
     rig.check_exact()
+    if behind := await_arrival(rig.settings, _CONFIRMED_S):
+        raise BenchError(behind)
     with rig.postgres() as postgres, rig.clickhouse() as clickhouse:
         row = postgres.execute(_IN_POSTGRES, (SLOT,)).fetchone()
         landed, landing = _parts(clickhouse, "landing_rows")

@@ -84,7 +84,7 @@ def _search(rig: Rig, seconds: float) -> list[Trial]:
         trials.append(last := _offer(rig, rate, seconds))
         if len({trial.held for trial in trials}) == 2:
             break
-        rate = 1.15 * rate if last.held else min(0.9 * last.visible_rate, 0.85 * rate)
+        rate *= 1.15 if last.held else min(max(0.9 * last.visible_rate / rate, 0.5), 0.85)
     return trials
 
 
