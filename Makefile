@@ -26,7 +26,7 @@ down: ## stop the stack; the data stays
 	@if [ -x $(NEONBLUE) ]; then $(NEONBLUE) down; else echo "nothing is set up here, so nothing runs"; fi
 
 test: lint types ## lint, types and all tests, on a stack of their own
-	@.venv/bin/python -m pytest -n 2 --dist loadgroup tests/unit tests/simulation tests/integration tests/end_to_end $(ARGS)
+	@.venv/bin/python -m pytest tests/unit tests/simulation tests/integration tests/end_to_end $(ARGS)
 
 lint: setup ## style
 	@.venv/bin/ruff check .
