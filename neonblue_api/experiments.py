@@ -154,8 +154,7 @@ async def delete(connection: AsyncConnection, experiment_id: int, current: Exper
     """Raises ExperimentKept unless it is a draft."""
     if current.status != "draft":
         raise ExperimentKept(f"experiment {current.key!r} is {current.status}")
-    for table in ("experiment_metrics", "variants", "experiments"):
-        await connection.execute(text(f"delete from {table} where experiment_id = :id"), {"id": experiment_id})  # noqa: S608
+    await connection.execute(text("select delete_draft(:id)"), {"id": experiment_id})
 
 
 async def publish(connection: AsyncConnection, experiment_id: int, key: str) -> Experiment:

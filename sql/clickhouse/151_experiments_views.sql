@@ -59,14 +59,14 @@ from landing_rows
 where landing_rows.aggregate_type = 'experiment' and landing_rows.reason = '';
 
 create or replace view experiment_definitions as
-select * from experiments_rows final;
+select * from experiments_rows final where status != 'deleted';
 
 create or replace view experiment_variants as
 select experiment_id, position, v.variant_id as variant_id, v.key as variant_key, v.weight as weight, v.is_control as is_control
 from (
     select experiment_id,
            JSONExtract(variants, 'Array(Tuple(variant_id UInt64, key String, weight Float64, is_control Bool))') as list
-    from experiments_rows final
+    from experiments_rows final where status != 'deleted'
 )
 array join list as v, arrayEnumerate(list) as position;
 
@@ -77,7 +77,7 @@ from (
     select experiment_id,
            JSONExtract(metrics, 'Array(Tuple(key String, kind String, event_type String, value_property Nullable(String),
                direction String, role String, definition String))') as list
-    from experiments_rows final
+    from experiments_rows final where status != 'deleted'
 )
 array join list as m, arrayEnumerate(list) as position;
 
@@ -88,6 +88,6 @@ select experiment_id, p.phase as phase, parseDateTime64BestEffortOrNull(p.began_
 from (
     select experiment_id,
            JSONExtract(phases, 'Array(Tuple(phase UInt32, began_at String, ended_at Nullable(String), weights Map(String, Float64)))') as list
-    from experiments_rows final
+    from experiments_rows final where status != 'deleted'
 )
 array join list as p;

@@ -58,7 +58,7 @@ from (
     select experiment_id,
            JSONExtract(metrics, 'Array(Tuple(key String, kind String, event_type String, value_property Nullable(String),
                direction String, role String, definition String))') as list
-    from experiments_rows final
+    from experiments_rows final where status != 'deleted'
 )
 array join list as m, arrayEnumerate(list) as position
 array join multiIf(m.kind = 'funnel', range(toUInt64(1 + length(JSONExtract(m.definition, 'steps', 'Array(Tuple(event_type String))')))),

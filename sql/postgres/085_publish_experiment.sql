@@ -1,5 +1,5 @@
 -- 085_publish_experiment.sql (PostgreSQL): an experiment's definition on its way to ClickHouse
--- Grain:  one outbox row per call, the whole definition at a new revision
+-- Grain:  one outbox row per call, the whole definition at a new revision; the last of a deleted one has the status deleted
 -- From:   neonblue_api, in the transaction that changed the experiment, its variants or its metrics
 -- Rerun:  safe; replaces the functions
 create or replace function experiment_payload(x experiments) returns jsonb
@@ -32,4 +32,21 @@ begin
     insert into outbox_log (aggregate_id, aggregate_type, event_type, partition_key, payload, created_at)
     values (x.key, 'experiment', 'EXPERIMENT_CHANGED', x.key, experiment_payload(x), published_at);
     return x.revision;
+end $$;
+
+-- Deletes a draft, of which nothing else tells, and tells so.
+create or replace function delete_draft(deleted_id bigint) returns void
+language plpgsql as $$
+declare
+    deleted_at timestamptz := begin_intake();
+    x          experiments;
+begin
+    select * into strict x from experiments where experiment_id = deleted_id for update;
+    x.revision := x.revision + 1;
+    x.updated_at := deleted_at;
+    insert into outbox_log (aggregate_id, aggregate_type, event_type, partition_key, payload, created_at)
+    values (x.key, 'experiment', 'EXPERIMENT_DELETED', x.key, experiment_payload(x) || '{"status": "deleted"}', deleted_at);
+    delete from experiment_metrics where experiment_id = deleted_id;
+    delete from variants where experiment_id = deleted_id;
+    delete from experiments where experiment_id = deleted_id;
 end $$;

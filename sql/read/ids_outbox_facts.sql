@@ -1,5 +1,5 @@
 -- ids_outbox_facts.sql (PostgreSQL): the facts that the outbox tells of; the counterpart of ids_facts
--- Grain:  event, assignment that no later row takes back, experiment at its last revision; parameters start, until (created_at)
+-- Grain:  event, assignment that no later row takes back, experiment at its last revision unless it was deleted; parameters start, until (created_at)
 -- Distinct: a fact told twice is one fact.
 select distinct aggregate_type, created_at, id, ('x' || left(md5(fact), 16))::bit(64)::bigint as digest
 from (
@@ -33,7 +33,7 @@ from (
                   (extract(epoch from (o.p ->> 'stopped_at')::timestamptz) * 1000000)::bigint, E'\x1f',
                   (extract(epoch from (o.p ->> 'created_at')::timestamptz) * 1000000)::bigint, E'\x1f',
                   (extract(epoch from (o.p ->> 'updated_at')::timestamptz) * 1000000)::bigint)
-    from (select distinct on (aggregate_id) aggregate_id, created_at, payload as p from outbox_log
-          where created_at >= %(start)s and event_type = 'EXPERIMENT_CHANGED' order by aggregate_id, id desc) o
-    where o.created_at < %(until)s
+    from (select distinct on (aggregate_id) aggregate_id, event_type, created_at, payload as p from outbox_log
+          where created_at >= %(start)s and aggregate_type = 'experiment' order by aggregate_id, id desc) o
+    where o.created_at < %(until)s and o.event_type != 'EXPERIMENT_DELETED'
 ) facts

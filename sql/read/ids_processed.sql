@@ -33,4 +33,4 @@ select 'experiment' as aggregate_type, updated_at as created_at, key as id,
            toString(experiment_id), '\x1f', key, '\x1f', name, '\x1f', status, '\x1f', toString(revision), '\x1f', micros(started_at), '\x1f',
            micros(stopped_at), '\x1f', micros(experiments.created_at), '\x1f', micros(updated_at))) as digest
 from experiments_rows as experiments final
-where updated_at >= {start:DateTime64(6, 'UTC')} and updated_at < {until:DateTime64(6, 'UTC')}
+where updated_at >= {start:DateTime64(6, 'UTC')} and updated_at < {until:DateTime64(6, 'UTC')} and status != 'deleted'

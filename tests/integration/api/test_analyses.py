@@ -216,6 +216,6 @@ def test_results_come_from_the_latest_cut_off(client, clickhouse, running, name,
         clickhouse.insert("experiment_results_rows", rows, column_names=columns)
     after = client.get(f"/v1/experiments/{name}-r/results").json()
     assert after["as_of"] == "2026-06-02T00:00:00.000000Z"
-    assert after["sample_ratio"] == {"counts": {"a": 5, "b": 6}, "p_value": 0.5, "mismatch": False}
+    assert after["sample_ratio"].items() >= {"counts": {"a": 5, "b": 6}, "p_value": 0.5, "mismatch": False}.items()
     control, treated = after["metrics"][0]["variants"]
     assert (control["mean"], treated["users"], treated["relative"]["p_value"]) == (0.2, 6, 0.04)

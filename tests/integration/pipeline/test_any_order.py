@@ -177,7 +177,7 @@ def test_any_order_and_any_duplication_gives_the_same_events_rollups_and_results
     of_stack, server = apart
     everything: list[tuple[list[tuple[str, dict]], list[World]]] = []
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=5, deadline=None)
     @given(drawn=worlds())
     def events_and_rollups_are_the_same(drawn: tuple[list[tuple[str, dict]], list[Delivery]]) -> None:
         facts, deliveries = drawn

@@ -57,7 +57,6 @@ def test_odd_values_have_one_digest_at_every_hop(pipeline: Pipeline, sent: list[
     [
         ("events_rows", "toString(id)", "properties = '{\"value\": 8}'", reconcile.PROCESSED),
         ("events_rows", "toString(id)", "value = 8", reconcile.PROCESSED),
-        ("events_rows", "toString(id)", "session_id = 'another'", reconcile.PROCESSED),
         ("landing_rows", "aggregate_id", "payload = replaceOne(payload, 'click', 'clack')", reconcile.LANDING),
     ],
 )
@@ -90,6 +89,17 @@ def test_a_definition_that_is_missing_in_clickhouse_is_noticed_and_sent_again(pi
     assert [window.aggregate_type for window in healed.unequal] == ["experiment"]
     assert healed.left == []
     assert pipeline.clickhouse("select count() from experiment_definitions where key = {key:String}", key=key) == [(1,)]
+
+
+def test_a_draft_that_was_deleted_is_gone_from_clickhouse_and_proven_to_be(pipeline: Pipeline) -> None:
+    key, experiment_id = pipeline.create_experiment([("proportion", "click", None)])
+    pipeline.await_everything()
+    pipeline.postgres("select delete_draft(%s)", (experiment_id,))
+    pipeline.await_everything()
+    query = "select count() from experiment_definitions where key = {key:String}"
+    assert pipeline.clickhouse(query, key=key) == [(0,)]
+    healed = replay.heal(pipeline.settings, patience_s=60)
+    assert (healed.unequal, healed.left) == ([], [])
 
 
 def test_a_message_without_value_is_no_loss_and_becomes_a_dead_letter_with_its_position(pipeline: Pipeline) -> None:
