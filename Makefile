@@ -7,7 +7,7 @@ PACKAGES := neonblue_api neonblue_pipeline neonblue_stats neonblue_local
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint bench format types unit integration end-to-end chaos clean
+.PHONY: help setup demo up down test nightly lint bench format types unit integration end-to-end chaos clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,8 +25,11 @@ up: setup ## start the stack
 down: ## stop the stack; the data stays
 	@if [ -x $(NEONBLUE) ]; then $(NEONBLUE) down; else echo "nothing is set up here, so nothing runs"; fi
 
-test: lint types ## lint, types and all tests, on a stack of their own
-	@.venv/bin/python -m pytest tests/unit tests/simulation tests/integration tests/end_to_end $(ARGS)
+test: lint types ## lint, types and all tests but those of `make nightly`, on a stack of their own
+	@.venv/bin/python -m pytest tests/unit tests/simulation tests/integration tests/end_to_end -m "not nightly" $(ARGS)
+
+nightly: setup ## the tests that take minutes each: backup, retention, repairs, changes of the schema
+	@.venv/bin/python -m pytest tests/integration tests/end_to_end -m nightly $(ARGS)
 
 lint: setup ## style
 	@.venv/bin/ruff check .

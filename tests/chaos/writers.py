@@ -66,9 +66,11 @@ def cut_before_reply(target: Target) -> None:
                 answer = api.post("/v1/events/batch", json={"events": events})
                 assert answer.status_code == 202, answer.text
         told = answer.json()
-        assert told["accepted"] + told["duplicates"] == len(events), told
+        # The load dates some events ahead of what is allowed: those are refused, each time.
+        refused = {row["index"] for row in told["rejected"]}
+        assert told["accepted"] + told["duplicates"] == len(events) - len(refused), told
         repeats += told["duplicates"]
-        load.promise(events)
+        load.promise([event for place, event in enumerate(events) if place not in refused])
     assert repeats, "none of the requests that were cut had been stored"
 
 

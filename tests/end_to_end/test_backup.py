@@ -11,6 +11,7 @@ from tests.fix_stack import Stack
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.nightly
 def test_a_backup_restored_into_an_empty_stack_gives_equal_results_and_every_hop_is_proven(
     platform: Platform, stack: Stack, empty_stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -5,10 +5,13 @@ import os
 import subprocess
 from time import monotonic
 
+import pytest
+
 from tests.end_to_end.journey import Platform
 from tests.fix_stack import NEONBLUE, Stack
 
-PATIENCE_S = 120
+PATIENCE_S = 280
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 
 def test_a_demo_whose_stack_is_restarted_in_the_middle_ends_with_the_figures_of_the_file(

@@ -43,7 +43,11 @@ def load(target: Target) -> Iterator[Load]:
 
 
 @pytest.mark.parametrize(
-    "name", ["interleaved", "kill-kafka-connect", "kill-clickhouse", "kill-api", "slot-dropped", "cut-before-reply"]
+    "name",
+    [
+        *("interleaved", "kill-kafka-connect", "kill-clickhouse", "kill-api", "cut-before-reply"),
+        pytest.param("slot-dropped", marks=pytest.mark.nightly),
+    ],
 )
 def test_nothing_acknowledged_is_lost_or_doubled_by(name: str, target: Target, load: Load) -> None:
     outcome = trial.run(target, load, FAULTS[name])
@@ -66,6 +70,7 @@ def test_the_stream_goes_on_past_messages_that_cannot_be_read_and_keeps_them(tar
     assert target.stack.run("dead-letters", "--replay").stdout.startswith(f"{len(listed):,} messages")
 
 
+@pytest.mark.nightly
 def test_rows_lost_behind_a_proof_are_named_and_sent_again(target: Target, load: Load) -> None:
     with (
         psycopg.connect(target.settings.postgres_url, autocommit=True) as postgres,
@@ -115,6 +120,7 @@ def test_an_assignment_that_was_taken_back_stays_so_when_its_making_is_sent_agai
     assert platform.clickhouse(held, key=key) == [(0,)]
 
 
+@pytest.mark.nightly
 def test_two_replays_at_once_change_nothing(target: Target, load: Load) -> None:
     with target.postgres() as postgres:
         start, until = postgres.execute("select min(created_at), now() from outbox_log").fetchone()  # type: ignore[misc]
@@ -132,6 +138,7 @@ def test_two_replays_at_once_change_nothing(target: Target, load: Load) -> None:
     assert report.ok, report.as_dict()
 
 
+@pytest.mark.nightly
 def test_after_a_fault_every_hop_is_proven_and_the_result_equals_the_events(target: Target) -> None:
     own = Load(target.stack.settings, SEED + 1, RATE, users=20)
     own.prepare()

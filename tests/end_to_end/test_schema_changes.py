@@ -45,6 +45,7 @@ def apply_by_the_asset(monkeypatch: pytest.MonkeyPatch, files: tuple[SqlFile, ..
     return applied
 
 
+@pytest.mark.nightly
 def test_nothing_is_lost_while_column_event_type_metric_and_view_change_under_the_stream(
     stack: Stack, platform: Platform, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:

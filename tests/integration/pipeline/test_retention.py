@@ -19,7 +19,7 @@ from tests.integration.pipeline.fix_past import Past
 
 TODAY = datetime.now(UTC).date()
 PROVEN, LOST = TODAY - timedelta(days=20), TODAY - timedelta(days=19)
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.nightly]
 
 
 class Days:

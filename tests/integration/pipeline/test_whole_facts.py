@@ -60,6 +60,7 @@ def test_odd_values_have_one_digest_at_every_hop(pipeline: Pipeline, sent: list[
         ("landing_rows", "aggregate_id", "payload = replaceOne(payload, 'click', 'clack')", reconcile.LANDING),
     ],
 )
+@pytest.mark.nightly
 def test_a_changed_body_is_named_and_repaired(
     pipeline: Pipeline, sent: list[str], table: str, column: str, change: str, hop: reconcile.Hop
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_changed_body_is_named_and_repaired(
     ]
 
 
+@pytest.mark.nightly
 def test_a_definition_that_is_missing_in_clickhouse_is_noticed_and_sent_again(pipeline: Pipeline) -> None:
     key, experiment_id = pipeline.create_experiment([("proportion", "click", None)])
     pipeline.await_everything()
@@ -126,6 +128,7 @@ def test_a_message_without_value_is_no_loss_and_becomes_a_dead_letter_with_its_p
     assert {letters[place.partition, place.offset].key for place in places} == {key}
 
 
+@pytest.mark.nightly
 def test_an_offset_whose_message_was_lost_stays_a_gap(pipeline: Pipeline, sent: list[str]) -> None:
     lost = {"id": sent[0]}
     where = "from landing where aggregate_id = {id:String}"
