@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import clickhouse_connect
@@ -32,7 +33,12 @@ class Platform:
         )
 
     def post(self, path: str, body: object, status: Sequence[int] = (200, 201, 202)) -> dict:
+        """As a client should: one that is told to come back later does, for a minute."""
+        give_up_at = time.monotonic() + 60
         reply = self.api.post(path, json=body)
+        while reply.status_code == 503 and time.monotonic() < give_up_at:
+            time.sleep(float(reply.headers["Retry-After"]))
+            reply = self.api.post(path, json=body)
         assert reply.status_code in status, f"POST {path}: {reply.status_code} {reply.text}"
         return reply.json()
 
