@@ -114,7 +114,9 @@ class Editor:
 
         async def work(connection: AsyncConnection) -> D:
             made = await make(connection)
-            await self._record(connection, kind, made.key, "create", after=made)
+            await record(
+                connection, by=self.by, request_id=self.request_id, kind=kind, key=made.key, action="create", after=made
+            )
             return made
 
         made = await self.database.transact(work)
@@ -128,7 +130,16 @@ class Editor:
         async def work(connection: AsyncConnection) -> D:
             number, current = await self._held(connection, kind, key, get_locked)
             changed = await edit(connection, number, current)
-            await self._record(connection, kind, key, action, before=current, after=changed)
+            await record(
+                connection,
+                by=self.by,
+                request_id=self.request_id,
+                kind=kind,
+                key=key,
+                action=action,
+                before=current,
+                after=changed,
+            )
             return changed
 
         changed = await self.database.transact(work)
@@ -143,7 +154,9 @@ class Editor:
         async def work(connection: AsyncConnection) -> None:
             number, current = await self._held(connection, kind, key, get_locked)
             await drop(connection, number, current)
-            await self._record(connection, kind, key, "delete", before=current)
+            await record(
+                connection, by=self.by, request_id=self.request_id, kind=kind, key=key, action="delete", before=current
+            )
 
         await self.database.transact(work)
 
@@ -151,26 +164,6 @@ class Editor:
         number, current = await get_locked(connection, key)
         check_match(self.if_match, current.revision, f"{kind} {key!r}")
         return number, current
-
-    async def _record(
-        self,
-        connection: AsyncConnection,
-        kind: str,
-        key: str,
-        action: str,
-        before: Shown | None = None,
-        after: Shown | None = None,
-    ) -> None:
-        await record(
-            connection,
-            by=self.by,
-            request_id=self.request_id,
-            kind=kind,
-            key=key,
-            action=action,
-            before=before,
-            after=after,
-        )
 
 
 def _creator(caller: ManageDep, request_id: RequestIdDep, database: DatabaseDep, reply: Response) -> Editor:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neonblue_pipeline.comparisons import finite
+from neonblue_pipeline.metric_kinds import Row
 from neonblue_stats import crossed_users, same_share, sample_ratio, sample_ratio_phases, sample_ratio_phases_anytime
 from neonblue_stats.trust import IMBALANCE_P_VALUE, MAX_CROSSED_SHARE
 
-Row = dict[str, Any]
 # Users without an exposure, late events, events with a clock that cannot be right: warned of above this share.
 TOLERATED_SHARE = 0.01
 

@@ -132,10 +132,7 @@ def _slot(settings: Settings, positions: Positions) -> list[Finding]:
             "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %s", (SLOT,)
         ).fetchone()
     if row is None or confirmed is None:
-        cure = (
-            "`neonblue recover` makes a new one and sends again what lies between; the job `recover` does it by itself"
-        )
-        return [Finding("slot missing", f"replication slot '{SLOT}' does not exist", "nothing is streamed", cure)]
+        return [Finding("slot missing", f"replication slot '{SLOT}' does not exist", "nothing is streamed", _NEW_SLOT)]
     active, wal_status, unread = row
     found = []
     if wal_status == "lost":

@@ -10,7 +10,18 @@ from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, anal
 from neonblue_pipeline.sqlfiles import read_sql
 
 # Filled in this order; each from those before it.
-COMPARED = ("crossed_users", "experiment_cutoffs", "metric_terms", "assigned_counts", "compared_counts", "metric_caps")
+COMPARED = (
+    "crossed_users",
+    "experiment_cutoffs",
+    "metric_terms",
+    "assigned_counts",
+    "compared_counts",
+    "metric_caps",
+    "metric_cells",
+    "metric_quantiles",
+)
+# These only where a metric has that term: analysing their statements costs as much as all the others together.
+ONLY_WITH = {"metric_caps": "cap_percentile", "metric_quantiles": "quantile"}
 
 
 class Published(NamedTuple):
@@ -30,7 +41,9 @@ def sufficient_statistics(clickhouse: ClickHouse) -> list[dict[str, Any]]:
     """
     for table in COMPARED:
         clickhouse.command(f"truncate table {table}")
-        clickhouse.command(read_sql(f"clickhouse/compared/{table}"))
+        term = ONLY_WITH.get(table)
+        if not term or clickhouse.rows(f"select 1 from metric_terms where {term} is not null limit 1"):  # noqa: S608
+            clickhouse.command(read_sql(f"clickhouse/compared/{table}"))
     return clickhouse.read("sufficient_statistics")
 
 
@@ -59,9 +72,10 @@ def _by_segment(clickhouse: ClickHouse) -> tuple[list[dict[str, Any]], list[dict
     """Rows of segment_statistics and assignments_by_phase; users stay in segments only meanwhile."""
     experiments = [row["experiment_id"] for row in clickhouse.read("segments_to_compute")]
     clickhouse.command("truncate table user_segments")
+    segments: list[dict[str, Any]] = []
     if experiments:
         clickhouse.command(read_sql("clickhouse/rollups/user_segments"), {"experiments": experiments})
-    segments = clickhouse.read("segment_statistics")
+        segments = clickhouse.read("segment_statistics")
     phases = clickhouse.read("assignments_by_phase")
     clickhouse.command("truncate table user_segments")
     return segments, phases

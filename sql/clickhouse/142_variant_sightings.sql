@@ -1,5 +1,5 @@
 -- 142_variant_sightings.sql (ClickHouse): every variant in which a user was ever seen
--- Grain:  variant_sightings: experiment × user × variant until merged; crossed_users: experiment × user seen in several
+-- Grain:  variant_sightings: experiment × user × variant until merged
 -- From:   incoming_assignments (those deleted since, too); incoming_events: exposures, of the variant held at acceptance and of
 --         the one that properties.variant names     To: 220_compared_users, readers
 -- Rerun:  replaces the views, with the stream stopped meanwhile

@@ -22,15 +22,9 @@ alter table user_rollup
     add column if not exists advance             Array(UInt8)         codec(ZSTD),
     add column if not exists history_advance     Array(UInt8)         codec(ZSTD);
 
-alter table user_rollup_staging
-    add column if not exists denominator_sum     Float64              codec(ZSTD),
-    add column if not exists counts_from         DateTime64(6, 'UTC') codec(ZSTD),
-    add column if not exists history_events      UInt64               codec(ZSTD),
-    add column if not exists history_sum         Float64              codec(ZSTD),
-    add column if not exists history_denominator Float64              codec(ZSTD),
-    add column if not exists measured            Array(Float64)       codec(ZSTD),
-    add column if not exists advance             Array(UInt8)         codec(ZSTD),
-    add column if not exists history_advance     Array(UInt8)         codec(ZSTD);
+drop table if exists user_rollup_staging sync;
+
+create table user_rollup_staging as user_rollup;
 
 create or replace view metric_rules as
 with JSONExtract(m.definition, 'steps', 'Array(Tuple(event_type String, filters Array(Tuple(property String, op String, value String))))') as further

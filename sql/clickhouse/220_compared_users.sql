@@ -1,8 +1,10 @@
 -- 220_compared_users.sql (ClickHouse): which users are compared, since when, and what each of them contributes to a metric
 -- Grain:  tables, filled by compared/*.sql when results are made: crossed_users: experiment × user; experiment_cutoffs: experiment;
---         metric_terms, metric_caps: experiment × metric; assigned_counts: experiment × variant; compared_counts: experiment × metric × variant
---         views: assigned_users: experiment × user; ripe_users: experiment × metric × user, only of metrics with a window; those below the
---         same, only users with rows: counted_users: who did it, or a funnel's steps; summed_users: capped sums; metric_users: all kinds
+--         metric_terms, metric_caps: experiment × metric; assigned_counts: experiment × variant; compared_counts, metric_cells,
+--         metric_quantiles: experiment × metric × variant
+--         views: users_in_several_variants, assigned_users: experiment × user; ripe_users: experiment × metric × user, only of
+--         metrics with a window; those below the same, only users with rows: counted_users: who did it, or a funnel's steps;
+--         summed_users: capped sums; metric_users: all kinds
 -- From:   variant_sightings, assignments_mv, metric_rules, user_rollup, user_journeys
 -- To:     sql/read/sufficient_statistics, segment_statistics, assignment_audit
 -- Units:  of each user y: the metric (1 or 0 for a proportion, retention or funnel; else the sum, at most cap), d: a ratio's denominator,
@@ -65,6 +67,45 @@ drop table if exists metric_caps sync;
 create table metric_caps (experiment_id UInt64, metric String, cap Nullable(Float64), history_cap Nullable(Float64))
 engine = MergeTree
 order by (experiment_id, metric);
+
+drop table if exists metric_quantiles sync;
+
+create table metric_quantiles (
+    experiment_id UInt64,
+    metric        String,
+    variant_id    UInt64,
+    values        Int64,
+    value         Nullable(Float64),
+    low           Nullable(Float64),
+    high          Nullable(Float64)
+)
+engine = MergeTree
+order by (experiment_id, metric, variant_id);
+
+drop table if exists metric_cells sync;
+
+-- Over n users with rows: sums, means (m*), and sums of products around the means.
+create table metric_cells (
+    experiment_id UInt64,
+    metric        String,
+    variant_id    UInt64,
+    n             Float64,
+    active        UInt64,                                 -- users who did it
+    known         UInt64,                                 -- users who had done it before
+    y_sum Float64, d_sum Float64, x_sum Float64, z_sum Float64,
+    my Float64, md Float64, mx Float64, mz Float64,
+    yy Float64, dd Float64, xx Float64, zz Float64, yd Float64, yx Float64, yz Float64, dx Float64, dz Float64, xz Float64,
+    by_step       Array(UInt64)                           -- of a funnel, users who did its first step, its first two, ...
+)
+engine = MergeTree
+order by (experiment_id, metric, variant_id);
+
+create or replace view users_in_several_variants as
+select s.experiment_id as experiment_id, s.user_id as user_id
+from variant_sightings as s
+inner join (select experiment_id, variant_key from experiment_variants) as v on v.experiment_id = s.experiment_id and v.variant_key = s.variant
+group by experiment_id, user_id
+having min(s.variant) != max(s.variant);
 
 create or replace view assigned_users as
 select experiment_id, user_id, variant_id, assigned_at, attributes, created_at

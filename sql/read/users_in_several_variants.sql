@@ -1,17 +1,7 @@
 -- users_in_several_variants.sql (ClickHouse): users seen in more than one variant of a running experiment
 -- Grain:  experiment with any; users: all that are assigned, those included
 select d.key as experiment, c.crossed as crossed, a.users as users
-from (
-    select experiment_id, count() as crossed
-    from (
-        select s.experiment_id as experiment_id, s.user_id as user_id
-        from variant_sightings as s
-        inner join (select experiment_id, variant_key from experiment_variants) as v on v.experiment_id = s.experiment_id and v.variant_key = s.variant
-        group by experiment_id, user_id
-        having min(s.variant) != max(s.variant)
-    )
-    group by experiment_id
-) as c
+from (select experiment_id, count() as crossed from users_in_several_variants group by experiment_id) as c
 join (select experiment_id, count() as users from assignments_mv group by experiment_id) as a on a.experiment_id = c.experiment_id
 join experiment_definitions as d on d.experiment_id = c.experiment_id
 where d.status = 'running'
