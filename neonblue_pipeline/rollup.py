@@ -19,6 +19,7 @@ BY_DAY = ("user_rollup", "hourly_metrics", "daily_metrics", "user_journeys")
 # As BY_DAY, but of no experiment: what is true of a user whatever he takes part in.
 OF_USERS = ("user_days",)
 SUMMARY = "experiment_summary"
+_ATTRIBUTED = "attributed_events"
 _DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
 _LOCK = "hashtext('neonblue rollups')"
 
@@ -88,34 +89,43 @@ def _batches(events_by_day: dict[date, int], limit: int) -> Iterator[list[date]]
 
 def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) -> int:
     """Builds `days` of every rollup in staging and swaps them in; returns the number of attributed events."""
-    tables = (*BY_DAY, *OF_USERS)
-    for table in ("attributed_events", *(f"{name}_staging" for name in tables)):
-        clickhouse.command(f"truncate table {table}")
+    _empty_staging(clickhouse)  # a build that was killed may have left rows
     # A late import may span years: staging takes any number of days in one insert.
     many: dict[str, Any] = {"max_partitions_per_insert_block": 0}
     window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
     clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window)
-    for name in tables:
+    for name in (*BY_DAY, *OF_USERS):
         clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), window if name in OF_USERS else None, **many)
-        filled = _rows_by_day(clickhouse, f"{name}_staging")
-        for day in days:
-            # REPLACE from an empty partition would keep nothing and say nothing: a day without rows is dropped.
-            swap = f"replace partition '{day}' from {name}_staging" if filled.get(day) else f"drop partition '{day}'"
-            clickhouse.command(f"alter table {name} {swap}")
+    staged = _staged_rows(clickhouse)
+    for name in (*BY_DAY, *OF_USERS):
+        filled = staged.get(f"{name}_staging", {})
+        # REPLACE from an empty partition would keep nothing and say nothing: a day without rows is dropped.
+        swaps = (
+            f"replace partition '{day}' from {name}_staging" if str(day) in filled else f"drop partition '{day}'"
+            for day in days
+        )
+        clickhouse.command(f"alter table {name} {', '.join(swaps)}")
         rows[name] = rows.get(name, 0) + sum(filled.values())
-    attributed = clickhouse.rows("select count() from attributed_events")[0][0]
-    for table in ("attributed_events", *(f"{name}_staging" for name in tables)):
-        clickhouse.command(f"truncate table {table}")
-    return attributed
+    _empty_staging(clickhouse)
+    return sum(staged.get(_ATTRIBUTED, {}).values())
 
 
-def _rows_by_day(clickhouse: ClickHouse, table: str) -> dict[date, int]:
-    rows = clickhouse.rows(
-        "select toDate32(partition), sum(rows) from system.parts "
-        "where database = currentDatabase() and table = {table:String} and active group by partition",
-        {"table": table},
+def _staged_rows(clickhouse: ClickHouse) -> dict[str, dict[str, int]]:
+    """Table → partition → rows, of the tables that hold something."""
+    found = clickhouse.rows(
+        "select table, partition, sum(rows) from system.parts "
+        "where database = currentDatabase() and table in {tables:Array(String)} and active group by table, partition",
+        {"tables": [_ATTRIBUTED, *(f"{name}_staging" for name in (*BY_DAY, *OF_USERS))]},
     )
-    return {day: count for day, count in rows}  # noqa: C416
+    staged: dict[str, dict[str, int]] = {}
+    for table, partition, count in found:
+        staged.setdefault(table, {})[partition] = count
+    return staged
+
+
+def _empty_staging(clickhouse: ClickHouse) -> None:
+    for table in _staged_rows(clickhouse):
+        clickhouse.command(f"truncate table {table}")
 
 
 def _build_summary(clickhouse: ClickHouse) -> int:

@@ -17,7 +17,7 @@ from neonblue_local.demo.send import DemoError, Sender
 from neonblue_local.demo.stages import Counts, Ids, Stages
 
 STUCK_S = 120
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 1  # each look counts what has arrived so far in every store
 
 
 @dataclass(frozen=True)

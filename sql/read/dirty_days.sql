@@ -1,6 +1,7 @@
 -- dirty_days.sql (ClickHouse): the days whose rollups differ from the rows behind them
 -- Grain:  one row per day: why it is dirty, and how many events it has (redelivered ones included)
 -- Time:   UTC days of the events' timestamps; an assignment or a definition also touches the 14 days of history before it
+-- A new experiment that has no users yet makes no day dirty.
 with
     changed as (
         select d.experiment_id as experiment_id, r.experiment_id = 0 or d.metrics != r.metrics or d.started_at is distinct from r.started_at as whole,
@@ -29,6 +30,8 @@ from (
     from events_rows
     where timestamp >= (select min(dirty_from) from changed) and timestamp <= (select max(dirty_until) from changed)
       and (select count() from changed) > 0
+      -- Only its users' events count for an experiment. By hash: a set of millions stays small, and a day too many does no harm.
+      and cityHash64(user_id) in (select cityHash64(user_id) from assignments_rows where experiment_id in (select experiment_id from changed))
     group by day
 )
 group by day
