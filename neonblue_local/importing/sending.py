@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -68,7 +69,7 @@ class Sender:
             for position, reply in enumerate(replies):
                 if reply.status_code == 201:
                     outcome.accepted += 1
-                elif reply.status_code == 200:
+                elif reply.status_code == 200 or (reply.status_code == 409 and self._is_there(path, records[position])):
                     outcome.duplicates += 1
                 elif reply.status_code in (401, 403, 404):
                     raise ImportStopped(_told(reply))
@@ -76,6 +77,12 @@ class Sender:
                     problem = reply.json()
                     outcome.rejected.append((position, problem["code"], problem["detail"]))
         return outcome
+
+    def _is_there(self, path: str, record: Record) -> bool:
+        """Whether the API has what the record says under its key: an import that was cut, or is run again."""
+        wanted = msgspec.json.decode(_encode(record))
+        reply = self._client.get(f"{path}/{quote(str(wanted.get('key')), safe='')}")
+        return reply.status_code == 200 and _says(reply.json(), wanted)
 
     def _post(self, path: str, body: bytes, media: str) -> httpx.Response:
         tries = Retrying(
@@ -101,6 +108,15 @@ class Sender:
     def _tell(self, state: Any) -> None:
         if state.attempt_number in (3, 10, 30):
             self._say("the API does not answer; trying again, nothing is lost")
+
+
+def _says(found: Any, wanted: Any) -> bool:
+    """Whether a reply holds all that was sent; it may hold more, and an object for what was sent as its key."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(_says(found.get(name), value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(_says, found, wanted))
+    return found == wanted or (isinstance(found, dict) and found.get("key") == wanted)
 
 
 def _told(reply: httpx.Response) -> str:

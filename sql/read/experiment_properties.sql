@@ -33,3 +33,5 @@ where e.timestamp >= a.counts_from and e.timestamp < a.counts_until
 group by variant_key, property_value
 order by events desc, variant_key, property_value
 limit {limit:UInt32}
+-- As neonblue_pipeline.clickhouse: joins in another order have lost rows.
+settings query_plan_optimize_join_order_limit = 0

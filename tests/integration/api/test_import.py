@@ -135,7 +135,10 @@ def test_users_and_experiments_are_imported_one_by_one(neonblue, name, client, t
     line = {"key": name, "variants": [{"key": "a"}, {"key": "b"}]}
     (tmp_path / "experiments.ndjson").write_text(json.dumps(line) + "\n" + json.dumps(line))
     done = neonblue("import", "experiments", "experiments.ndjson", "--json")
-    assert _counts(done) == {"rows": 2, "accepted": 1, "duplicates": 0, "rejected": 1}
+    assert _counts(done) == {"rows": 2, "accepted": 1, "duplicates": 1, "rejected": 0}
+    (tmp_path / "others.ndjson").write_text(json.dumps(line | {"variants": [{"key": "a"}, {"key": "c"}]}))
+    done = neonblue("import", "experiments", "others.ndjson", "--json")
+    assert _counts(done) == {"rows": 1, "accepted": 0, "duplicates": 0, "rejected": 1}
 
 
 @pytest.mark.parametrize(
