@@ -3,11 +3,29 @@
 -- From:   neonblue_api                To: assignments, outbox_log
 -- Rerun:  safe; replaces the function
 --
+-- It waits for the writers at work, and new ones for it: an event that names the experiment, accepted but not committed yet,
+-- would not be seen, and would be left without its assignment.
 -- Returns 'deleted' · 'in_use' (an event names the experiment and the user) · 'unknown_experiment' · 'not_assigned'.
+create or replace function begin_intake_alone() returns timestamptz
+language plpgsql as $$
+declare
+    today  date;
+    moment timestamptz;
+begin
+    loop
+        today := (clock_timestamp() at time zone 'UTC')::date;
+        perform pg_advisory_xact_lock(hashtext('neonblue intake day'), today - date '2000-01-01');
+        moment := begin_intake();
+        if (moment at time zone 'UTC')::date = today then
+            return moment;
+        end if;
+    end loop;
+end $$;
+
 create or replace function delete_assignment(of_experiment text, of_user text) returns text
 language plpgsql as $$
 declare
-    deleted_at timestamptz := begin_intake();
+    deleted_at timestamptz := begin_intake_alone();
     x          experiments;
     a          assignments;
 begin

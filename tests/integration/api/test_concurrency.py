@@ -1,8 +1,10 @@
 """Many clients at once over real connections: one wins, the others are told, nobody is answered with an error."""
 
+import json
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from tenacity import retry, retry_if_result, stop_after_delay, wait_random
@@ -106,3 +108,23 @@ def test_metrics_and_experiments_that_use_them_are_edited_at_once_without_deadlo
         return _patched(client, f"/v1/experiments/{keys[number % 3]}", body | {"metrics": [name]})
 
     assert Counter(_at_once(edit, range(40))) == {200: 40}
+
+
+def test_an_assignment_is_not_taken_back_under_an_event_that_is_being_accepted(client, running, database):
+    user = f"{running}-u"
+    path = f"/v1/experiments/{running}/assignments"
+    client.post(path, json={"user_id": user}).raise_for_status()
+    event = {"id": str(uuid4()), "user_id": user, "event_type": "x", "experiment": running, "properties": {},
+             "timestamp": datetime.now(UTC).isoformat()}  # fmt: skip
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            assert database.execute("select * from accept_events(%s)", (json.dumps([event]),)).fetchall() == []
+            deletion = pool.submit(client.delete, path, params={"user_id": user})
+            _await_a_waiting_delete(database)
+        assert deletion.result().status_code == 409
+
+
+@retry(retry=retry_if_result(lambda waiting: not waiting), stop=stop_after_delay(10), wait=wait_random(0.01, 0.05))
+def _await_a_waiting_delete(database) -> bool:
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted and mode = 'ExclusiveLock'"
+    return database.execute(waiting).fetchone()[0] > 0
