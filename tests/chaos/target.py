@@ -70,7 +70,7 @@ class Target:
         url = self.stack.settings["NEONBLUE_DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
         deadline = time.monotonic() + seconds
         with psycopg.connect(url, autocommit=True) as dagster:
-            while not dagster.execute("select from runs where status = 'STARTED' limit 1").fetchone():
+            while not dagster.execute("select true from runs where status = 'STARTED' limit 1").fetchone():
                 if time.monotonic() > deadline:
                     return
                 time.sleep(0.1)

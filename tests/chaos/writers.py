@@ -83,10 +83,12 @@ def _post_and_cut(target: Target, events: list[dict]) -> None:
         f"Authorization: Bearer {target.settings.api_token}\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     deadline = time.monotonic() + 2
-    query = "select from events where event_id = %s"
+    # One transaction: where one is, all are that were not refused.
+    query = "select true from events where event_id = any(%s::uuid[]) limit 1"
+    ids = [event["id"] for event in events]
     with target.postgres() as postgres, socket.create_connection((url.hostname, url.port), timeout=10) as connection:
         connection.sendall(head.encode() + content)
-        while not postgres.execute(query, (events[-1]["id"],)).fetchone() and time.monotonic() < deadline:
+        while not postgres.execute(query, (ids,)).fetchone() and time.monotonic() < deadline:
             time.sleep(0.001)
         # A reset, not an orderly end.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 
 def test_a_demo_whose_stack_is_restarted_in_the_middle_ends_with_the_figures_of_the_file(stack: Stack) -> None:
-    retention = _demo_with_a_restart(stack, facts_before=20_000, arguments=("--players", "15000"))
-    assert sum(variant["users"] for variant in retention["variants"]) == 15_000
+    retention = _demo_with_a_restart(stack, facts_before=12_000, arguments=("--players", "9000"))
+    assert sum(variant["users"] for variant in retention["variants"]) == 9_000
 
 
 @pytest.mark.nightly

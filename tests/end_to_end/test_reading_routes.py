@@ -50,6 +50,6 @@ def test_each_has_something_to_say_of_an_experiment_with_data(platform: Platform
 def test_every_reply_is_one_that_the_document_states(platform: Platform, measured: str) -> None:
     url, token = (platform.settings[name] for name in ("NEONBLUE_API_URL", "NEONBLUE_API_TOKEN"))
     chosen = ["--include-path-regex", f"/({'|'.join(PARTS)})$"]
-    result = run(url, token, *chosen, checks=[*CHECKS, REFUSALS], existing=measured)
+    result = run(url, token, *chosen, checks=[*CHECKS, REFUSALS], existing=measured, examples=4)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-2000:]
     assert f"{len(PARTS)} selected" in result.stdout, result.stdout[:1000]

@@ -7,7 +7,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.integration.api.fix_api import TOKEN, apply_schema, served_api
+from tests.integration.api.fix_api import TOKEN, ComesBack, apply_schema, served_api
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +24,8 @@ def api_url(storage_stack, postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def client(api_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(
-        base_url=api_url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30, trust_env=False
-    ) as opened:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=api_url, headers=headers, timeout=30, transport=ComesBack()) as opened:
         yield opened
 
 

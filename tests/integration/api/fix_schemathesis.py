@@ -20,7 +20,7 @@ REFUSALS = "negative_data_rejection"
 
 
 def run(
-    api_url: str, token: str, *arguments: str, checks: list[str], existing: str = ""
+    api_url: str, token: str, *arguments: str, checks: list[str], existing: str = "", examples: int = 8
 ) -> "subprocess.CompletedProcess[str]":
     """`existing`: the key of an experiment that well-formed requests are about, which would all be 404 otherwise."""
     config = Path(__file__).with_name("schemathesis.toml")
@@ -28,7 +28,14 @@ def run(
     # One seed: the same requests in every run, so that a failure is that of the change at hand. Values that nobody
     # thought of are found by those who leave the seed out; each found so far has a test of its own.
     command += ["run", f"{api_url}/openapi.json", "--seed", "20261121"]
-    command += ["-H", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing", "--max-examples", "8"]
+    command += [
+        "-H",
+        f"Authorization: Bearer {token}",
+        "--phases",
+        "examples,coverage,fuzzing",
+        "--max-examples",
+        str(examples),
+    ]
     command += ["--generation-database", "none", "--no-color", "--checks", ",".join(checks), *arguments]
     hooks = {"SCHEMATHESIS_HOOKS": "tests.integration.api.schemathesis_hooks", "SCHEMATHESIS_EXISTING_KEY": existing}
     environment = os.environ | hooks
