@@ -15,7 +15,9 @@ from neonblue_local.pipeline import moment, pipeline_settings
 def verify(
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="UTC; default: all that is kept.")] = None,
     until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="UTC; default: now.")] = None,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for what is still on its way.")] = 60,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds without progress after which what is still on its way is told.")
+    ] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="For a program: JSON on standard output.")] = False,
 ) -> None:
     """Prove, hop by hop, that everything accepted is counted once. Exit code 1 on any gap, naming window and ids.
