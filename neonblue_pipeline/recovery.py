@@ -5,6 +5,7 @@ a table's content) is sent again by replay.heal, and the ledger proves it.
 """
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,12 @@ _CREATES = re.compile(
     r"^create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(?:table|view)\s+(?:if\s+not\s+exists\s+)?(\w+)",
     re.MULTILINE | re.IGNORECASE,
 )
+
+
+# Without a commit for so long a consumer that has messages before it is looked at closely.
+_QUIET_S = 60
+# A block that is under way is committed within this; where it is not, a new consumer does no harm.
+_LOOK_AGAIN_S = 5
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ def problems(settings: Settings) -> list[Problem]:
         found.append(Problem("topic", f"topic {TOPIC} does not exist"))
     if missing := missing_objects(settings):
         found.append(Problem("clickhouse", f"{DATABASE} lacks {', '.join(sorted(missing))}"))
+    elif consumer_stands_still(settings, _QUIET_S):
+        found.append(Problem("clickhouse", "its consumer reads nothing although the topic holds messages for it"))
     return found
 
 
@@ -60,6 +69,9 @@ def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) ->
         tell(f"topic {TOPIC} was missing: made again")
     if missing := restore_objects(settings):
         tell(f"ClickHouse lacked {', '.join(sorted(missing))}: made again")
+    elif consumer_stands_still(settings, 0):
+        restart_consumer(settings)
+        tell("ClickHouse's consumer read nothing although the topic holds messages for it: begun anew")
     if reason := mend_slot(settings):
         tell(f"{reason}: a new slot was made")
     connector.register(settings)
@@ -111,6 +123,36 @@ def restore_objects(settings: Settings) -> dict[str, str]:
             schema.forget(sorted(set(missing.values())))
             ledger.apply(schema, [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")])
     return missing
+
+
+def consumer_stands_still(settings: Settings, quiet_s: float) -> bool:
+    """Whether messages wait while ClickHouse, which has had so long since it began, commits none.
+
+    So it stays when a topic is deleted and made again under it: librdkafka takes its partitions for gone.
+    """
+    with clickhouse_client.connect(settings, "neonblue_pipeline recovery") as server:
+        quiet = server.rows(
+            """select least(uptime(), dateDiff('second', max(t.metadata_modification_time), now()),
+                            dateDiff('second', max(c.last_commit_time), now()))
+               from system.kafka_consumers as c
+               inner join system.tables as t on t.database = c.database and t.name = c.table
+               where c.database = currentDatabase()"""
+        )[0][0]
+    if quiet < quiet_s:
+        return False
+    before = kafka.committed_offsets(settings)
+    unread = any(end > max(before.get(p, 0), begin) for p, (begin, end) in kafka.end_offsets(settings).items())
+    if not unread:
+        return False
+    time.sleep(_LOOK_AGAIN_S)
+    return kafka.committed_offsets(settings) == before
+
+
+def restart_consumer(settings: Settings) -> None:
+    """Makes the Kafka table and the views behind it again; the consumer group keeps its position."""
+    with ledger.clickhouse_schema(settings, "neonblue_pipeline recovery") as schema:
+        schema.forget([ledger.KAFKA_TABLE])
+        ledger.apply(schema, [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")])
 
 
 def _slot_problem(settings: Settings, connect: "httpx.Client") -> str | None:
