@@ -47,6 +47,7 @@ def load(target: Target) -> Iterator[Load]:
     [
         *("interleaved", "kill-kafka-connect", "kill-clickhouse", "kill-api", "cut-before-reply"),
         pytest.param("slot-dropped", marks=pytest.mark.nightly),
+        pytest.param("topic-recreated", marks=pytest.mark.nightly),
     ],
 )
 def test_nothing_acknowledged_is_lost_or_doubled_by(name: str, target: Target, load: Load) -> None:
