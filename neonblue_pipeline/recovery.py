@@ -141,8 +141,10 @@ def consumer_stands_still(settings: Settings, quiet_s: float) -> bool:
     if quiet < quiet_s:
         return False
     before = kafka.committed_offsets(settings)
-    unread = any(end > max(before.get(p, 0), begin) for p, (begin, end) in kafka.end_offsets(settings).items())
-    if not unread:
+    ends = kafka.end_offsets(settings)
+    if any(before.get(p, 0) > end for p, (_, end) in ends.items()):
+        return True  # a position in the topic that was there before; a new consumer begins at the first message
+    if not any(end > max(before.get(p, 0), begin) for p, (begin, end) in ends.items()):
         return False
     time.sleep(_LOOK_AGAIN_S)
     return kafka.committed_offsets(settings) == before
