@@ -119,9 +119,7 @@ def restore_objects(settings: Settings) -> dict[str, str]:
     """Makes missing tables and views again, with the tap closed meanwhile; returns what was missing. They are empty."""
     missing = missing_objects(settings)
     if missing:
-        with ledger.clickhouse_schema(settings, "neonblue_pipeline recovery") as schema:
-            schema.forget(sorted(set(missing.values())))
-            ledger.apply(schema, [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")])
+        _apply_again(settings, sorted(set(missing.values())))
     return missing
 
 
@@ -152,8 +150,12 @@ def consumer_stands_still(settings: Settings, quiet_s: float) -> bool:
 
 def restart_consumer(settings: Settings) -> None:
     """Makes the Kafka table and the views behind it again; the consumer group keeps its position."""
+    _apply_again(settings, [ledger.KAFKA_TABLE])
+
+
+def _apply_again(settings: Settings, files: list[str]) -> None:
     with ledger.clickhouse_schema(settings, "neonblue_pipeline recovery") as schema:
-        schema.forget([ledger.KAFKA_TABLE])
+        schema.forget(files)
         ledger.apply(schema, [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")])
 
 

@@ -1,7 +1,7 @@
 """Builds rollups for the days that changed: from deduplicated rows, into staging, swapped in whole. No Dagster."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,6 +18,7 @@ from neonblue_pipeline.sqlfiles import read_sql
 BY_DAY = ("user_rollup", "hourly_metrics", "daily_metrics", "user_journeys")
 # As BY_DAY, but of no experiment: what is true of a user whatever he takes part in.
 OF_USERS = ("user_days",)
+_REBUILT = (*BY_DAY, *OF_USERS)
 SUMMARY = "experiment_summary"
 _ATTRIBUTED = "attributed_events"
 _DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
@@ -89,15 +90,15 @@ def _batches(events_by_day: dict[date, int], limit: int) -> Iterator[list[date]]
 
 def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) -> int:
     """Builds `days` of every rollup in staging and swaps them in; returns the number of attributed events."""
-    _empty_staging(clickhouse)  # a build that was killed may have left rows
+    _truncate(clickhouse, _staged_rows(clickhouse))  # a build that was killed may have left rows
     # A late import may span years: staging takes any number of days in one insert.
     many: dict[str, Any] = {"max_partitions_per_insert_block": 0}
     window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
     clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window)
-    for name in (*BY_DAY, *OF_USERS):
+    for name in _REBUILT:
         clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), window if name in OF_USERS else None, **many)
     staged = _staged_rows(clickhouse)
-    for name in (*BY_DAY, *OF_USERS):
+    for name in _REBUILT:
         filled = staged.get(f"{name}_staging", {})
         # REPLACE from an empty partition would keep nothing and say nothing: a day without rows is dropped.
         swaps = (
@@ -106,7 +107,7 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
         )
         clickhouse.command(f"alter table {name} {', '.join(swaps)}")
         rows[name] = rows.get(name, 0) + sum(filled.values())
-    _empty_staging(clickhouse)
+    _truncate(clickhouse, staged)
     return sum(staged.get(_ATTRIBUTED, {}).values())
 
 
@@ -115,7 +116,7 @@ def _staged_rows(clickhouse: ClickHouse) -> dict[str, dict[str, int]]:
     found = clickhouse.rows(
         "select table, partition, sum(rows) from system.parts "
         "where database = currentDatabase() and table in {tables:Array(String)} and active group by table, partition",
-        {"tables": [_ATTRIBUTED, *(f"{name}_staging" for name in (*BY_DAY, *OF_USERS))]},
+        {"tables": [_ATTRIBUTED, *(f"{name}_staging" for name in _REBUILT)]},
     )
     staged: dict[str, dict[str, int]] = {}
     for table, partition, count in found:
@@ -123,8 +124,8 @@ def _staged_rows(clickhouse: ClickHouse) -> dict[str, dict[str, int]]:
     return staged
 
 
-def _empty_staging(clickhouse: ClickHouse) -> None:
-    for table in _staged_rows(clickhouse):
+def _truncate(clickhouse: ClickHouse, tables: Iterable[str]) -> None:
+    for table in tables:
         clickhouse.command(f"truncate table {table}")
 
 

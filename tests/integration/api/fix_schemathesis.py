@@ -28,14 +28,8 @@ def run(
     # One seed: the same requests in every run, so that a failure is that of the change at hand. Values that nobody
     # thought of are found by those who leave the seed out; each found so far has a test of its own.
     command += ["run", f"{api_url}/openapi.json", "--seed", "20261121"]
-    command += [
-        "-H",
-        f"Authorization: Bearer {token}",
-        "--phases",
-        "examples,coverage,fuzzing",
-        "--max-examples",
-        str(examples),
-    ]
+    command += ["-H", f"Authorization: Bearer {token}"]
+    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)]
     command += ["--generation-database", "none", "--no-color", "--checks", ",".join(checks), *arguments]
     hooks = {"SCHEMATHESIS_HOOKS": "tests.integration.api.schemathesis_hooks", "SCHEMATHESIS_EXISTING_KEY": existing}
     environment = os.environ | hooks
