@@ -5,6 +5,8 @@ NEONBLUE := .venv/bin/neonblue
 PACKAGES := neonblue_api neonblue_pipeline neonblue_stats neonblue_local
 # Finer runs: make unit ARGS="-k lock"
 ARGS ?=
+# tests/conftest.py says which tests share a worker
+WORKERS := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down test nightly lint bench format types unit integration end-to-end chaos clean
@@ -26,7 +28,7 @@ down: ## stop the stack; the data stays
 	@if [ -x $(NEONBLUE) ]; then $(NEONBLUE) down; else echo "nothing is set up here, so nothing runs"; fi
 
 test: lint types ## lint, types and all tests but those of `make nightly`, on a stack of their own
-	@.venv/bin/python -m pytest tests/unit tests/simulation tests/integration tests/end_to_end -m "not nightly" $(ARGS)
+	@.venv/bin/python -m pytest tests/unit tests/simulation tests/integration tests/end_to_end -m "not nightly" $(WORKERS) $(ARGS)
 
 nightly: setup ## the tests that take minutes each: backup, retention, repairs, changes of the schema
 	@.venv/bin/python -m pytest tests/integration tests/end_to_end -m nightly $(ARGS)

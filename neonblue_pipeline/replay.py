@@ -147,9 +147,12 @@ def heal(
         start = start or first_kept(postgres)
         if start is None or start >= until:
             return healed
+        asked = start, until
         for turn in range(3):
             unequal = unequal_windows(databases, start, until, minutes)
             if unequal:
+                # Windows that are closed and equal stay so: from here on only the others are looked at.
+                start, until = min(window.start for window in unequal), max(window.end for window in unequal)
                 # Only what is still unequal when everything has arrived is lost.
                 healed.behind = await_arrival(settings, patience_s)
                 unequal = unequal_windows(databases, start, until, minutes)
@@ -160,7 +163,7 @@ def heal(
                 break
             tell(f"{len(unequal)} windows have a gap, the first: {unequal[0]}")
             _send_again(settings, clickhouse, unequal, healed)
-        differences, _ = rollup_differences(clickhouse, start, until)
+        differences, _ = rollup_differences(clickhouse, *asked)
         healed.days = sorted({row["day"] for row in differences})
         mark_days(clickhouse, healed.days)
     return healed

@@ -4,6 +4,8 @@ import os
 import signal
 from types import FrameType
 
+import pytest
+
 from tests.fix_stack import SETTINGS_OF_A_STACK, _shared, connect_stack, empty_stack, stack, storage_stack
 
 __all__ = ["_shared", "connect_stack", "empty_stack", "stack", "storage_stack"]
@@ -20,3 +22,21 @@ def _end_as_if_interrupted(number: int, frame: FrameType | None) -> None:
 # pytest ends its fixtures, and so the stack, after Ctrl-C but not after a plain kill or a closed terminal.
 for _signal in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_signal, _end_as_if_interrupted)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` runs two workers: one has all tests of the whole stack, the other takes what remains, module by module.
+
+    Tests of one stack may not be divided: some of them stop its parts. The longest group begins first.
+    """
+    items.sort(key=lambda item: _group(item) != "whole stack")
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    fixtures = getattr(item, "fixturenames", ())
+    if "connect_stack" in fixtures or "stack" in fixtures:
+        return "whole stack"
+    return "storage stack" if "storage_stack" in fixtures else item.nodeid.partition("::")[0]
