@@ -26,7 +26,7 @@ for _signal in (signal.SIGTERM, signal.SIGHUP):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` runs two workers: one has all tests of the whole stack, the other takes what remains, module by module.
+    """Of the two workers of `make test` one has all tests of the whole stack, the other takes the rest by modules.
 
     Tests of one stack may not be divided: some of them stop its parts. The longest group begins first.
     """

@@ -79,7 +79,8 @@ def main() -> int:
                     print(", proven", end="")
         with run.told("in the end"):
             trial.prove(target, load, options.patience)
-        run.acked, run.unknown = len(load.ledger.acked), len(load.ledger.unknown)
+        run.acked, run.unknown, run.refused = len(load.ledger.acked), len(load.ledger.unknown), load.ledger.refused
+        run.users = len(load.variants)
     text = run.table()
     if options.write:
         page = PAGE.read_text()
@@ -97,7 +98,7 @@ class Run:
         self.outcomes: list[trial.Outcome] = []
         self.broken: list[str] = []
         self.left_out: list[str] = []
-        self.acked = self.unknown = 0
+        self.acked = self.unknown = self.refused = self.users = 0
 
     def told(self, name: str) -> "_Told":
         return _Told(self, name)
@@ -117,7 +118,10 @@ class Run:
                 f"| {o.fault} | {o.repair} | {o.silent_s:.1f} | {alarm} | {o.whole_s:.1f} "
                 f"| {o.acked:,} | {o.lost} | {o.doubled} |\n"
             )
-        verdict = f"In the end {self.acked:,} events acknowledged, {self.unknown:,} refused or without an answer; " + (
+        verdict = (
+            f"In the end {self.users:,} users assigned, {self.acked:,} events acknowledged, {self.unknown:,} without "
+            f"an answer, {self.refused:,} refused; "
+        ) + (
             "NOT whole: " + "; ".join(told[:200] for told in self.broken) if self.broken else _WHOLE
         )
         if self.left_out:

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import httpx
 
 _BATCH = 20
-_THREADS = 4
-# Some events happened long ago, some come from clocks that are wrong.
-_SHIFTS = (timedelta(days=-7), timedelta(minutes=-10), timedelta(minutes=10))
+_THREADS = 8
+# Some events happened long ago, some come from clocks that are wrong, as far ahead as the API allows.
+_SHIFTS = (timedelta(days=-7), timedelta(minutes=-10), timedelta(minutes=4))
+# So many batches of a thread to one new user.
+_BATCHES_A_USER = 5
 
 
 class Sent(NamedTuple):
@@ -33,7 +35,7 @@ class Ledger:
 
     acked: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
-    sent: dict[str, Sent] = field(default_factory=dict)
+    sent: dict[str, Sent] = field(default_factory=dict)  # without what was refused: that may not be counted
     refused: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -54,6 +56,8 @@ class Load:
         self._settings = settings
         self._pause = _BATCH * _THREADS / rate
         self._users = [f"{self.run}-{n}" for n in range(users)]
+        # Asked for, and no answer seen yet.
+        self._unassigned: set[str] = set()
         self._shift: timedelta | None = None
         self._chance = random.Random(f"{self.run}-faults")
         self._stop = threading.Event()
@@ -84,9 +88,7 @@ class Load:
             _ok(api.post("/v1/experiments", json=body))
             _ok(api.post(f"/v1/experiments/{self.run}/start", json={}))
             for user in self._users:
-                answer = _ok(api.post(f"/v1/experiments/{self.run}/assignments", json={"user_id": user}))
-                self.variants[user] = answer["variant_key"]
-                self.assigned_at[user] = answer["assigned_at"]
+                assert self._assign(api, user), f"user {user} was not assigned"
 
     def start(self) -> None:
         for number in range(_THREADS):
@@ -104,10 +106,13 @@ class Load:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Nothing is sent inside the block, and nothing is under way."""
+        """Nothing is sent inside the block, nothing is under way, and every user's variant is known."""
         with ExitStack() as stack:
             for lock in self._at_work:
                 stack.enter_context(lock)
+            with self.client() as api:
+                for user in sorted(self._unassigned):
+                    assert self._assign(api, user), f"nobody knows whether user {user} is assigned"
             yield
 
     @contextmanager
@@ -139,39 +144,66 @@ class Load:
             self.ledger.acked |= ids
             self.ledger.unknown -= ids
 
+    def refuse(self, events: Sequence[dict]) -> None:
+        """These were refused with a reason: none of them may ever be counted."""
+        with self.ledger.lock:
+            for event in events:
+                self.ledger.unknown.discard(event["id"])
+                self.ledger.sent.pop(event["id"])
+            self.ledger.refused += len(events)
+
     def _work(self, chance: random.Random, at_work: threading.Lock) -> None:
         waiting: list[dict] | None = None
         api = self.client()
-        while not self._stop.is_set():
-            began = time.monotonic()
+        due = time.monotonic() + chance.random() * self._pause
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            # Late after an outage, it goes on from now: the queue of the time between is nobody's.
+            due = max(due + self._pause, time.monotonic() - self._pause)
             with at_work:
-                api, waiting = self._send(api, waiting or [self._event(chance) for _ in range(_BATCH)], chance)
+                try:
+                    waiting = self._send(api, waiting or [self._event(chance) for _ in range(_BATCH)], chance)
+                    if chance.random() * _BATCHES_A_USER < 1:
+                        self._new_user(api, chance)
+                except httpx.TransportError:
+                    api.close()
+                    api = self.client()
             # A client that got no answer sends the same batch again, or gives up.
             if waiting is not None:
                 self._stop.wait(0.2)
                 waiting = waiting if chance.random() < 0.5 else None
-            self._stop.wait(max(0.0, self._pause - (time.monotonic() - began)))
         api.close()
 
-    def _send(
-        self, api: httpx.Client, batch: list[dict], chance: random.Random
-    ) -> tuple[httpx.Client, list[dict] | None]:
-        """The client to go on with, and the batch if it was not acknowledged."""
+    def _send(self, api: httpx.Client, batch: list[dict], chance: random.Random) -> list[dict] | None:
+        """The batch if it was not answered for good, else None."""
         self.announce(batch)
         # Now and then the client goes away between commit and answer.
         patience = 0.004 if chance.random() < 0.02 else 10
         try:
             answer = api.post("/v1/events/batch", json={"events": batch}, timeout=patience)
         except httpx.TransportError:
-            api.close()
-            return self.client(), batch
-        if answer.status_code == 202 and not answer.json()["rejected"]:
-            self.promise(batch)
-            self.last_ack = time.monotonic()
-            return api, None
-        with self.ledger.lock:
-            self.ledger.refused += len(batch)
-        return api, batch
+            return batch
+        if answer.status_code != 202:
+            return batch
+        refused = {row["index"] for row in answer.json()["rejected"]}
+        self.refuse([event for place, event in enumerate(batch) if place in refused])
+        self.promise([event for place, event in enumerate(batch) if place not in refused])
+        self.last_ack = time.monotonic()
+        return None
+
+    def _new_user(self, api: httpx.Client, chance: random.Random) -> None:
+        user = f"{self.run}-{chance.getrandbits(64):x}"
+        self._unassigned.add(user)
+        if self._assign(api, user):
+            self._users.append(user)
+
+    def _assign(self, api: httpx.Client, user: str) -> bool:
+        """Whether the API said a variant; `paused` asks again for those of which it did not."""
+        answer = api.post(f"/v1/experiments/{self.run}/assignments", json={"user_id": user})
+        if answer.status_code not in (200, 201):
+            return False
+        self.variants[user], self.assigned_at[user] = (answer.json()[name] for name in ("variant_key", "assigned_at"))
+        self._unassigned.discard(user)
+        return True
 
     def _event(self, chance: random.Random) -> dict:
         event: dict = {
