@@ -91,7 +91,7 @@ class Tokens:
 
 
 async def authorize(request: Request, scope: str) -> Caller:
-    """The caller, if its token has the scope. Raises Unauthorized, Forbidden."""
+    """The caller, if its token has the scope. Raises Unauthorized, Forbidden, RateLimited."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("the request has no Authorization: Bearer header")
@@ -101,6 +101,7 @@ async def authorize(request: Request, scope: str) -> Caller:
         raise Forbidden(
             f"the token {caller.name!r} has {', '.join(sorted(caller.scopes)) or 'no scope'}; this needs {scope}"
         )
+    await request.app.state.rate_limits.check(request)
     return caller
 
 

@@ -55,7 +55,7 @@ class Analytics:
         try:
             done, _ = await asyncio.wait({running}, timeout=_PATIENCE)
             if not done:
-                await self._ping(name)
+                await self.ping(name)
                 done, _ = await asyncio.wait({running}, timeout=self._timeout)
             if not done:
                 raise AnalyticsUnavailable(f"ClickHouse did not answer {name} within {self._timeout:g} s")
@@ -75,7 +75,7 @@ class Analytics:
         if self._client is not None:
             self._client.close()
 
-    async def _ping(self, name: str) -> None:
+    async def ping(self, name: str) -> None:
         """Raises AnalyticsUnavailable unless the server answers /ping: a slow select is waited for, a dead one not."""
         url = urlsplit(self._url)
         secure = url.scheme == "https"

@@ -1,5 +1,6 @@
 """Assignments into PostgreSQL: sticky, by hash where the client names no variant."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from neonblue_api.errors import (
     UnknownVariant,
 )
 from neonblue_api.fact_input import Rejected
+from neonblue_api.known import Definition, Known
 from neonblue_api.repeats import in_calls
 
 _ACCEPT = (
@@ -30,7 +32,10 @@ _STATE = """
            (select array_agg(v.key order by v.position) from variants v where v.experiment_id = x.experiment_id),
            (select array_agg(v.weight::float8 order by v.position) from variants v
             where v.experiment_id = x.experiment_id),
-           held.key, utc_text(a.assigned_at)
+           x.revision,
+           concat_ws('/', extract(epoch from pg_postmaster_start_time()), 'assignments'::regclass::oid, x.experiment_id,
+                     (select e.epoch from assignment_epochs e where e.experiment_id = x.experiment_id)),
+           extract(epoch from statement_timestamp())::float8, held.key, utc_text(a.assigned_at)
     from experiments x
     left join assignments a on a.experiment_id = x.experiment_id and a.user_id = %(user_id)s
     left join variants held on held.variant_id = a.variant_id
@@ -70,18 +75,15 @@ class _Outcome:
 class Assigning:
     """Stores assignments; every method returns after the commit."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, known: Known) -> None:
         self._database = database
+        self._known = known
 
     async def one(self, row: AssignmentRow) -> Assignment:
         """Raises ExperimentNotFound, ExperimentNotRunning, UnknownVariant, AssignmentConflict, DatabaseUnavailable."""
         if row.variant_key is None:
-            held = await self._by_hash(row)
-            if held is not None:
-                return held
+            return await self._by_hash(row)
         outcome = (await self._accept([row]))[0]
-        if outcome.outcome == "conflict" and row.source == "hash":
-            outcome.outcome = EXISTING  # a client that named a variant was first: what it recorded holds
         if outcome.outcome not in (CREATED, EXISTING):
             raise _refusal(outcome, row, in_path=True)
         return Assignment(row.experiment, row.user_id, outcome.variant_key, outcome.assigned_at, outcome.outcome)
@@ -101,28 +103,63 @@ class Assigning:
         refused.sort(key=lambda item: item.index)
         return Recorded(accepted, duplicates, refused)
 
-    async def _by_hash(self, row: AssignmentRow) -> Assignment | None:
-        """The assignment that the user has, or fills in the variant of the user's hash and returns None."""
+    async def _by_hash(self, row: AssignmentRow) -> Assignment:
+        """The assignment that the user has, or a new one by the user's hash."""
+        definition, held = await self._known.find(row.experiment, row.user_id)
+        if held is not None:
+            return Assignment(row.experiment, row.user_id, held.variant_key, held.assigned_at, EXISTING)
+        # What is known may be half a second old: it says yes, which PostgreSQL looks at again, but never no.
+        if definition is not None and definition.status == "running":
+            made = await self._made(row, definition, definition.revision)
+            if made is not None:
+                return made
+        definition, key, at = await self._state(row)
+        if key is not None and at is not None:
+            self._known.assigned(row.experiment, row.user_id, definition, key, at)
+            return Assignment(row.experiment, row.user_id, key, at, EXISTING)
+        if definition.status != "running":
+            raise ExperimentNotRunning(f"experiment {row.experiment!r} is {definition.status}")
+        made = await self._made(row, definition, None)
+        return made or Assignment(row.experiment, row.user_id, None, None, NOT_COVERED)
 
-        async def state(driver: psycopg.AsyncConnection[Any]) -> tuple[Any, ...] | None:
+    async def _made(self, row: AssignmentRow, definition: Definition, revision: int | None) -> Assignment | None:
+        """The assignment by this definition, or the one that was there; None outside the coverage.
+
+        With a revision, None too where the experiment has another by now or does not run; else raises as `one` does.
+        """
+        chosen = choose_variant(
+            seed=definition.seed, user_id=row.user_id, weights=definition.weights, coverage=definition.coverage
+        )
+        if chosen is None:
+            return None
+        source = "hash" if row.source == "api" else row.source
+        made = msgspec.structs.replace(row, variant_key=definition.keys[chosen], source=source, revision=revision)
+        outcome = (await self._accept([made]))[0]
+        if outcome.outcome == "conflict":
+            outcome.outcome = EXISTING  # a client that named a variant was first: what it recorded holds
+        if outcome.outcome not in (CREATED, EXISTING):
+            if revision is not None:
+                return None
+            raise _refusal(outcome, made, in_path=True)
+        if outcome.variant_key is not None and outcome.assigned_at is not None:
+            self._known.assigned(row.experiment, row.user_id, definition, outcome.variant_key, outcome.assigned_at)
+        return Assignment(row.experiment, row.user_id, outcome.variant_key, outcome.assigned_at, outcome.outcome)
+
+    async def _state(self, row: AssignmentRow) -> tuple[Definition, str | None, str | None]:
+        """PostgreSQL's word: the definition, variant and time of the user's assignment. Raises ExperimentNotFound."""
+
+        async def state(driver: psycopg.AsyncConnection[Any]) -> tuple[float, tuple[Any, ...] | None]:
+            asked_at = time.monotonic()
             cursor = await driver.execute(_STATE, {"experiment": row.experiment, "user_id": row.user_id})
-            return await cursor.fetchone()
+            return asked_at, await cursor.fetchone()
 
-        found = await self._database.call(state)
+        asked_at, found = await self._database.call(state)
         if found is None:
             raise ExperimentNotFound(f"experiment {row.experiment!r} does not exist")
-        status, seed, coverage, keys, weights, held_key, held_at = found
-        if held_key is not None:
-            return Assignment(row.experiment, row.user_id, held_key, held_at, EXISTING)
-        if status != "running":
-            raise ExperimentNotRunning(f"experiment {row.experiment!r} is {status}")
-        chosen = choose_variant(seed=seed, user_id=row.user_id, weights=weights, coverage=coverage)
-        if chosen is None:
-            return Assignment(row.experiment, row.user_id, None, None, NOT_COVERED)
-        row.variant_key = keys[chosen]
-        if row.source == "api":
-            row.source = "hash"
-        return None
+        *fields, key, at = found
+        definition = Definition(*fields)
+        self._known.learned(row.experiment, definition, asked_at)
+        return definition, key, at
 
     async def _accept(self, rows: list[AssignmentRow]) -> list[_Outcome]:
         """One outcome a row, in order, all rows in one transaction."""

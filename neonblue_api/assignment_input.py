@@ -35,7 +35,7 @@ class BatchAssignmentIn(Struct, forbid_unknown_fields=True):
     attributes: Raw | UnsetType = UNSET
 
 
-class AssignmentRow(Struct):
+class AssignmentRow(Struct, omit_defaults=True):
     """What accept_assignments takes (sql/postgres/080)."""
 
     experiment: str
@@ -45,6 +45,7 @@ class AssignmentRow(Struct):
     source: str
     attributes: Raw
     request_id: str | None
+    revision: int | None = None  # of the definition that the variant was chosen by
 
 
 class _AssignmentBatch(Struct, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from neonblue_api.errors import (
     BodyTooLarge,
     Forbidden,
     MalformedJson,
+    RateLimited,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -195,7 +196,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(unused, None)
     document["components"]["examples"] = problem_examples()
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    common = responses(Unauthorized, Forbidden, ApiError)
+    common = responses(Unauthorized, Forbidden, RateLimited, ApiError)
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _complete(operation, common if path.startswith("/v1/") else {})

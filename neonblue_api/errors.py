@@ -6,6 +6,7 @@ ApiError
 ├── NotFound 404
 ├── Conflict 409, 412                 it does not fit what is stored
 ├── Refused 422                       it can be read and breaks a rule
+├── RateLimited 429
 └── Unavailable 503                   a server behind the API is away or slow
 """
 
@@ -304,6 +305,17 @@ class BatchRefused(Refused):
     title = "Nothing of the batch was stored"
     rule = "with ?atomic=true a batch is stored whole or not at all"
     way_out = "correct what rejected lists and send the batch again"
+
+
+class RateLimited(ApiError):
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests of this token"
+    rule = "a token has as many requests a route as NEONBLUE_RATE_LIMITS says; RateLimit of a reply tells what is left"
+    way_out = "send it again after Retry-After; send events in batches, which count as one request"
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
 class Unavailable(ApiError):

@@ -38,7 +38,7 @@ class EventIn(Struct, forbid_unknown_fields=True, gc=False):
     session_id: SessionId | UnsetType | None = UNSET
 
 
-class EventRow(Struct, gc=False):
+class EventRow(Struct, gc=False, omit_defaults=True):
     """What accept_events takes (sql/postgres/070)."""
 
     id: UUID
@@ -49,6 +49,7 @@ class EventRow(Struct, gc=False):
     properties: Raw
     session_id: str | None
     request_id: str | None
+    running_session: str | None = None  # the server's word, for want of a session_id
 
 
 class _Batch(Struct, forbid_unknown_fields=True):

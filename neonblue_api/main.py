@@ -1,12 +1,13 @@
 """The app: assembly only. `uvicorn neonblue_api.main:app`; importing it opens no connection and reads no setting."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from neonblue_api import documentation, replies
+from neonblue_api import documentation, replies, start_check
 from neonblue_api.access import Tokens
 from neonblue_api.analytics import Analytics
 from neonblue_api.assigning import Assigning
@@ -15,7 +16,10 @@ from neonblue_api.database import Database
 from neonblue_api.direct_route import DirectPaths
 from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
+from neonblue_api.known import Known
 from neonblue_api.middleware import BrowserOrigins, RequestId
+from neonblue_api.rate_limits import RateLimits
+from neonblue_api.redis_link import RedisLink
 from neonblue_api.routes import (
     analyses,
     assignments,
@@ -29,6 +33,7 @@ from neonblue_api.routes import (
     users,
     variants,
 )
+from neonblue_api.sessions import Sessions
 from neonblue_api.settings import load_settings
 from neonblue_api.stopping import Stopping
 from neonblue_api.user_input import UserReader
@@ -43,7 +48,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.analytics = Analytics(settings)
     app.state.tokens = Tokens(settings, database)
     app.state.intake = Intake(database)
-    app.state.assigning = Assigning(database)
+    app.state.redis = link = RedisLink(settings) if settings.redis_url else None
+    app.state.known = Known(settings, link)
+    app.state.sessions = Sessions(settings, link)
+    app.state.rate_limits = RateLimits(settings, link, app)
+    app.state.assigning = Assigning(database, app.state.known)
     app.state.event_reader = EventReader(settings)
     app.state.assignment_reader = AssignmentReader(settings)
     app.state.user_reader = UserReader(settings)
@@ -53,7 +62,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     app.state.stopping.watch(settings)
+    if link is not None:
+        await link.start()
+    looking = asyncio.create_task(start_check.tell(database, app.state.analytics))
     yield
+    looking.cancel()
+    if link is not None:
+        await link.close()
     await app.state.analytics.close()
     await database.close()
 

@@ -33,6 +33,7 @@ class RequestId:
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (_NAME, accepted)]
+                message["headers"] += scope["state"].get("rate_limit", ())
                 if self._stopping.began:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
@@ -82,7 +83,7 @@ class BrowserOrigins:
                     allow_origins=origins,
                     allow_methods=["GET", "POST", "PATCH", "DELETE"],
                     allow_headers=["Authorization", "Content-Type", "Content-Encoding", "If-Match", "X-Request-ID"],
-                    expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+                    expose_headers=["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"],
                     max_age=3600,
                 )
         await self._allowing(scope, receive, send)

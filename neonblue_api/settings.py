@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from limits import parse
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _FORMS = {
     "postgres_url": ("postgresql://", "postgresql://user:password@host:port/experiments"),
     "clickhouse_url": ("http", "http://user:password@host:port"),
+    "redis_url": ("redis", "redis://user:password@host:port/0, or rediss:// for TLS"),
 }
 _FROM_ENVIRONMENT: dict[str, Any] = {}  # every field has its source in the environment
 
@@ -51,13 +53,53 @@ class Settings(BaseSettings):
 
     token_cache: float = Field(5, ge=0)  # how long a revoked token may still work on another process
 
-    @field_validator("postgres_url", "clickhouse_url")
+    # Redis, if there is one: a request that it does not answer in time goes on without; for `redis_pause` nobody asks.
+    redis_url: SecretStr | None = None
+    redis_timeout: float = Field(0.012, gt=0, le=0.012)
+    redis_pause: float = Field(5, gt=0)
+    # For how long a definition is good without PostgreSQL being asked again; 0 asks each time.
+    definition_lease: float = Field(0.5, ge=0, le=0.9)
+    assignment_cache: int = Field(50_000, ge=0)  # assignments that a process remembers, about 300 bytes each
+    # Silence after which a user's next event without session_id begins a new session; 0 gives events none.
+    session_gap: float = Field(0, ge=0, le=86_400)
+    # Requests of a token to a route: "POST /v1/events=1000/second, *=50/second"; * is each route that is not named.
+    rate_limits: str = ""
+
+    @field_validator("postgres_url", "clickhouse_url", "redis_url")
     @classmethod
-    def _is_a_url(cls, value: SecretStr, info: object) -> SecretStr:
+    def _is_a_url(cls, value: SecretStr | None, info: object) -> SecretStr | None:
         start, form = _FORMS[info.field_name]  # type: ignore[attr-defined]
-        if not value.get_secret_value().startswith(start):
+        if value is not None and not value.get_secret_value().startswith(start):
             raise ValueError(f"must have the form {form}")
         return value
+
+    @field_validator("redis_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _are_limits(cls, value: str) -> str:
+        _rate_limits(value)
+        return value
+
+    def rate_limits_by_route(self) -> dict[str, str]:
+        """Route, or *, to a rate as the library limits reads it."""
+        return _rate_limits(self.rate_limits)
+
+
+def _rate_limits(text: str) -> dict[str, str]:
+    """Raises ValueError."""
+    found = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        route, _, rate = (part.strip() for part in entry.rpartition("="))
+        try:
+            parse(rate)
+        except ValueError:
+            raise ValueError(f"{entry!r}: must have the form POST /v1/events=1000/second") from None
+        found[route] = rate
+    return found
 
 
 def load_settings() -> Settings:

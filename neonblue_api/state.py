@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from neonblue_api.access import Tokens
 from neonblue_api.analytics import Analytics
 from neonblue_api.database import Database
+from neonblue_api.known import Known
 from neonblue_api.settings import Settings
 from neonblue_api.user_input import UserReader
 
@@ -24,6 +25,11 @@ def _database(request: Request) -> Database:
 def _analytics(request: Request) -> Analytics:
     analytics: Analytics = request.app.state.analytics
     return analytics
+
+
+def _known(request: Request) -> Known:
+    known: Known = request.app.state.known
+    return known
 
 
 def _tokens(request: Request) -> Tokens:
@@ -44,6 +50,7 @@ def _request_id(request: Request) -> str:
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 AnalyticsDep = Annotated[Analytics, Depends(_analytics)]
+KnownDep = Annotated[Known, Depends(_known)]
 TokensDep = Annotated[Tokens, Depends(_tokens)]
 UserReaderDep = Annotated[UserReader, Depends(_user_reader)]
 RequestIdDep = Annotated[str, Depends(_request_id)]

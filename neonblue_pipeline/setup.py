@@ -9,6 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from neonblue_pipeline import servers
 from neonblue_pipeline.errors import PipelineError
 from neonblue_pipeline.settings import DATABASE, Settings, read_settings
 from neonblue_pipeline.sqlfiles import SqlFile, sql_files
@@ -120,6 +121,10 @@ def main(arguments: list[str] | None = None) -> int:
             adopt(settings, options.adopt)
             print(f"{options.adopt} is recorded as applied")
             return 0
+        if unfit := [one for looked in servers.look(settings) for one in looked.unfit]:
+            print("\n".join(str(one) for one in unfit), file=sys.stderr)
+            if any(one.needed for one in unfit):
+                return 1
         from neonblue_pipeline.materialize import run_job
 
         started = time.monotonic()

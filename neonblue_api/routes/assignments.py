@@ -35,7 +35,7 @@ from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
 from neonblue_api.models.fields import Key
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.settings import Settings
-from neonblue_api.state import DatabaseDep, RequestIdDep
+from neonblue_api.state import DatabaseDep, KnownDep, RequestIdDep
 
 router = APIRouter(prefix="/v1", tags=["assignments"])
 _intake_routes = APIRouter(route_class=DirectRoute)
@@ -146,6 +146,7 @@ async def delete_assignment(
     key: Key,
     caller: ManageDep,
     database: DatabaseDep,
+    known: KnownDep,
     request_id: RequestIdDep,
     user_id: Annotated[str, Query(min_length=1, max_length=256)],
 ) -> None:
@@ -171,3 +172,4 @@ async def delete_assignment(
         )
 
     await database.transact(work)
+    known.forget(key)

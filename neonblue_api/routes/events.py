@@ -71,6 +71,7 @@ async def send_event(request: Request) -> Response:
     body = await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
     reader: EventReader = state.event_reader
     row = reader.one(body, request.state.request_id)
+    await state.sessions.fill([row])
     intake: Intake = state.intake
     outcome = await intake.one(row)
     return json_reply({"id": row.id, "outcome": outcome}, 202)
@@ -98,6 +99,7 @@ async def send_events(request: Request) -> Response:
     reader: EventReader = state.event_reader
     decode = reader.batch if kind == JSON else reader.lines
     decoded = decode(body, request.state.request_id)
+    await state.sessions.fill(decoded.rows)
     intake: Intake = state.intake
     stored = await intake.batch(decoded, atomic=atomic)
     if atomic and stored.rejected:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from neonblue_api.errors import DatabaseUnavailable, Ending
+from neonblue_api.redis_link import RedisLink
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.state import DatabaseDep
 
@@ -16,9 +17,33 @@ _STATE = {
         "schema": {"type": "object", "required": ["status"], "properties": {"status": {"type": "string"}}}
     }
 }
+_REDIS = {
+    "type": ["object", "null"],
+    "description": "Null where none is used. The API goes on without one that does not answer.",
+    "required": ["answers", "trouble", "left_alone", "unanswered"],
+    "properties": {
+        "answers": {"type": "boolean"},
+        "trouble": {"type": ["string", "null"]},
+        "left_alone": {
+            "type": "integer",
+            "description": "How often since the start.",
+        },
+        "unanswered": {"type": "integer", "description": "Questions of requests that went on without an answer."},
+    },
+}
+_READY = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["status", "redis"],
+            "properties": {"status": {"type": "string"}, "redis": _REDIS},
+        }
+    }
+}
 _NEEDED = """
     select name from unnest(array['users', 'api_tokens', 'experiments', 'variants', 'metrics', 'experiment_metrics',
-                                  'experiment_phases', 'changes', 'assignments', 'events', 'outbox_log']) as name
+                                  'experiment_phases', 'changes', 'assignments', 'assignment_epochs', 'events',
+                                  'outbox_log']) as name
     where to_regclass(name) is null
     union all
     select name from unnest(array['accept_events', 'accept_assignments', 'publish_experiment']) as name
@@ -35,12 +60,12 @@ async def healthz() -> Response:
     "/readyz",
     response_class=Response,
     responses={
-        **{200: {"description": "Requests can be served", "content": _STATE}},
+        **{200: {"description": "Requests can be served", "content": _READY}},
         **responses(DatabaseUnavailable, Ending),
     },
 )
 async def readyz(request: Request, database: DatabaseDep) -> Response:
-    """PostgreSQL answers and holds the schema; the reply says which part is missing."""
+    """PostgreSQL answers and holds the schema; the reply says which part is missing, and whether Redis is asked."""
     if request.app.state.stopping.began:
         raise Ending("this process was told to stop")
 
@@ -50,4 +75,5 @@ async def readyz(request: Request, database: DatabaseDep) -> Response:
     lacking = await database.call(missing)
     if lacking:
         raise DatabaseUnavailable(f"the schema is not applied: {', '.join(lacking)} missing", retry_after=5)
-    return json_reply({"status": "ready"})
+    link: RedisLink | None = request.app.state.redis
+    return json_reply({"status": "ready", "redis": link and link.state()})

@@ -1,6 +1,7 @@
 """neonblue up, down, reset, doctor, env: the embedded stack as a whole."""
 
 import json
+import os
 import shlex
 import shutil
 import time
@@ -74,14 +75,28 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
     typer.echo(f"deleted {home.root}")
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="For a program: JSON.")] = False) -> None:
+def doctor(
+    servers: Annotated[
+        bool, typer.Option("--servers", help="Look at the servers only, as NEONBLUE_* names them: a deployment.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program: JSON.")] = False,
+) -> None:
     """Look for what is missing or broken, and name the way out. Changes nothing. Exit code 1 if there is something.
 
     neonblue doctor
-    """
-    from neonblue_local.examination import examine
 
-    findings = examine(Home.from_environment())
+    neonblue doctor --servers
+    """
+    from neonblue_local import deployment, examination
+    from neonblue_local.supervision import Supervisor
+
+    home = Home.from_environment()
+    findings = [] if servers else examination.examine(home)
+    # What a part that does not run would make of the servers is said already.
+    runs = home.env_file.is_file() and Supervisor(home).is_running() and not any(one.problem for one in findings)
+    if servers or runs:
+        own = environment.read(home) if home.env_file.is_file() else {}
+        findings += deployment.examine(own | os.environ)
     ok = all(finding.problem is None for finding in findings)
     if as_json:
         print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))

@@ -4,7 +4,8 @@
 -- Rerun:  safe; a batch sent again stores nothing and is told what was stored before
 --
 -- batch: array of {"id", "user_id", "event_type", "timestamp" | null, "experiment" | null, "properties" (object),
---        "session_id" | null, "request_id" | null}; ids are distinct within a call (the API splits repeats into a
+--        "session_id" | null, "request_id" | null, and perhaps "running_session", which stands for a session_id that is null
+--        and is no part of what the client said}; ids are distinct within a call (the API splits repeats into a
 --        second call). timestamp null means now.
 -- Returns one row for each event that was not accepted: its position from 0 and
 --        'duplicate' (same id, same body) · 'conflict' (same id, another body) · 'unknown_experiment' · 'not_assigned'.
@@ -15,7 +16,7 @@ $$ select to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$
 
 create or replace function event_body_hash(event jsonb) returns bigint
 language sql immutable parallel safe as
-$$ select jsonb_hash_extended(event - array['id', 'request_id'], 0) $$;
+$$ select jsonb_hash_extended(event - array['id', 'request_id', 'running_session'], 0) $$;
 
 create or replace function accept_events(batch jsonb) returns table (event_position int, outcome text)
 language plpgsql
@@ -38,7 +39,7 @@ begin
                coalesce(e.value ->> 'timestamp', received) as timestamp_text,
                e.value ->> 'experiment' as experiment_key,
                e.value -> 'properties' as properties,
-               e.value ->> 'session_id' as session_id,
+               coalesce(e.value ->> 'session_id', e.value ->> 'running_session') as session_id,
                e.value ->> 'request_id' as request_id,
                event_body_hash(e.value) as body_hash
         from jsonb_array_elements(batch) with ordinality as e

@@ -4,7 +4,8 @@
 -- Rerun:  safe; an assignment that exists stays as it is
 --
 -- batch: array of {"experiment", "user_id", "variant_key", "assigned_at" | null, "source", "attributes" (object),
---        "request_id" | null}; (experiment, user_id) is distinct within a call.
+--        "request_id" | null, and perhaps the "revision" of the experiment by which the variant was chosen: at another one
+--        nothing is created, and the outcome is that of an experiment that does not run}; (experiment, user_id) is distinct within a call.
 -- Returns one row each, in order: position from 0, outcome and the assignment that now holds (null where there is none):
 --        'created' · 'existing' (the same variant) · 'conflict' (the user has another variant) ·
 --        'unknown_experiment' · 'unknown_variant' · 'not_running' (draft, stopped or archived).
@@ -31,7 +32,8 @@ begin
         join lateral (
             select x.experiment_id, x.key as experiment_key, v.variant_id, v.key as variant_key
             from experiments x join variants v using (experiment_id)
-            where x.key = e.value ->> 'experiment' and x.status = 'running' and v.key = e.value ->> 'variant_key' limit 1) x on true
+            where x.key = e.value ->> 'experiment' and x.status = 'running' and v.key = e.value ->> 'variant_key'
+              and x.revision = coalesce((e.value ->> 'revision')::bigint, x.revision) limit 1) x on true
     ),
     stored as (
         insert into assignments (experiment_id, user_id, variant_id, assigned_at, source, attributes, request_id, created_at)

@@ -1,5 +1,7 @@
 import pytest
 
+from neonblue_api.main import create_app
+from neonblue_api.rate_limits import RateLimits
 from neonblue_api.settings import SettingsError, load_settings
 
 GOOD = {
@@ -40,3 +42,26 @@ def test_a_wrong_secret_is_not_shown(environment):
         load_settings()
     assert "NEONBLUE_API_TOKEN" in str(refused.value)
     assert "short-secret" not in str(refused.value)
+
+
+def test_limits_are_read_by_route(environment):
+    environment.setenv("NEONBLUE_RATE_LIMITS", "POST /v1/events=1000/second, *=10/2 minutes")
+    assert load_settings().rate_limits_by_route() == {"POST /v1/events": "1000/second", "*": "10/2 minutes"}
+
+
+@pytest.mark.parametrize("limits", ["POST /v1/events", "*=many", "*=0", "POST /v1/events=1000/s/s"])
+def test_a_limit_that_cannot_be_read_is_named(environment, limits):
+    environment.setenv("NEONBLUE_RATE_LIMITS", limits)
+    with pytest.raises(SettingsError, match=r"NEONBLUE_RATE_LIMITS.*must have the form"):
+        load_settings()
+
+
+def test_a_limit_on_a_route_that_does_not_exist_is_refused(environment):
+    environment.setenv("NEONBLUE_RATE_LIMITS", "POST /v1/evnts=3/hour")
+    with pytest.raises(SettingsError, match="NEONBLUE_RATE_LIMITS: 'POST /v1/evnts' is not a route"):
+        RateLimits(load_settings(), None, create_app())
+
+
+def test_an_empty_redis_url_is_none(environment):
+    environment.setenv("NEONBLUE_REDIS_URL", "")
+    assert load_settings().redis_url is None
