@@ -9,7 +9,7 @@ ARGS ?=
 WORKERS := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test nightly lint bench format types unit integration end-to-end chaos clean
+.PHONY: help setup demo up down test nightly lint bench format types unit integration end-to-end chaos audit-dependencies clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ bench: setup ## figures of this machine beside goals and references (15 minutes;
 
 chaos: setup ## faults under load, each alone and in pairs; writes the table of docs/reliability.md (hours: RATE, FAULTS, SEED)
 	@.venv/bin/python -m tests.chaos --write --rate $(or $(RATE),1000) --faults $(or $(FAULTS),all) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+audit-dependencies: setup ## known holes in what requirements.lock pins; needs network; docs/dependencies.md says how to do without
+	@.venv/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock --progress-spinner off $(ARGS)
 
 format: setup ## bring the sources into the project's style
 	@.venv/bin/ruff check --fix .

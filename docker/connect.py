@@ -11,6 +11,6 @@ PORT = 8083
 HEAP = "-Xmx700m"
 
 configuration = Path("/tmp/connect.properties")  # noqa: S108 - a tmpfs of the container's own
-configuration.write_text(worker_properties(os.environ["NEONBLUE_KAFKA_BOOTSTRAP"], os.environ["HOSTNAME"], PORT))
+configuration.write_text(worker_properties(os.environ, os.environ["HOSTNAME"], PORT))
 arguments = [HEAP, "-cp", lock.class_path(java.JARS), "org.apache.kafka.connect.cli.ConnectDistributed"]
 os.execv(java.executable(), [str(java.executable()), *arguments, str(configuration)])  # noqa: S606

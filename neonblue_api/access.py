@@ -13,9 +13,10 @@ from fastapi import Depends, Request
 
 from neonblue_api.database import Database
 from neonblue_api.errors import Forbidden, Unauthorized
+from neonblue_api.lockout import Lockout, client_address
 from neonblue_api.settings import Settings
 
-SCOPES = ("ingest", "read", "manage")
+SCOPES = ("ingest", "read", "manage", "audit")
 _BOOTSTRAP = "bootstrap"
 
 
@@ -34,6 +35,10 @@ class Caller:
 
     name: str
     scopes: frozenset[str]
+    token_id: int | None = None  # None: the bootstrap token, which is a setting
+
+
+_OF_SETTINGS = Caller(_BOOTSTRAP, frozenset(SCOPES))
 
 
 class Tokens:
@@ -41,21 +46,36 @@ class Tokens:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
-        self._bootstrap = token_hash(settings.api_token.get_secret_value())
+        given = (settings.api_token, settings.api_token_before)
+        self._bootstrap = [token_hash(token.get_secret_value()) for token in given if token is not None]
+        self._lockout = Lockout(settings)
         self._keep = settings.token_cache
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
-    async def caller(self, token: str) -> Caller:
-        """Raises Unauthorized."""
+    async def caller(self, token: str, address: str) -> Caller:
+        """Whose token it is, if one that comes from `address` is looked at. Raises Unauthorized, LockedOut."""
         digest = token_hash(token)
-        if hmac.compare_digest(digest, self._bootstrap):
-            return Caller(_BOOTSTRAP, frozenset(SCOPES))
+        self._lockout.demand_open(address, digest)
+        caller = await self._find(digest)
+        if caller is None:
+            await self._lockout.guessed(address)
+            raise Unauthorized("the token is not known")
+        self._lockout.let_in(address, digest)
+        return caller
+
+    async def _find(self, digest: bytes) -> Caller | None:
+        for known_digest in self._bootstrap:
+            if hmac.compare_digest(digest, known_digest):
+                return _OF_SETTINGS
         now = time.monotonic()
         known = self._known.get(digest)
         if known is not None and known[0] > now:
             return known[1]
         self._known = {key: entry for key, entry in self._known.items() if entry[0] > now}
-        caller, valid_for = await self._look_up(digest)
+        found = await self._look_up(digest)
+        if found is None:
+            return None
+        caller, valid_for = found
         self._known[digest] = (now + min(self._keep, valid_for), caller)
         return caller
 
@@ -63,8 +83,8 @@ class Tokens:
         """After a token was revoked here: the next use asks PostgreSQL."""
         self._known.clear()
 
-    async def _look_up(self, digest: bytes) -> tuple[Caller, float]:
-        """The caller, and for how many seconds its token is valid."""
+    async def _look_up(self, digest: bytes) -> tuple[Caller, float] | None:
+        """The caller, and for how many seconds its token is valid. Raises Unauthorized for one that ended."""
 
         async def find(driver: psycopg.AsyncConnection[Any]) -> tuple[Any, ...] | None:
             # The use is noted at most once a minute: reading with a token is not meant to write.
@@ -74,7 +94,7 @@ class Tokens:
                        where token_sha256 = %(digest)s
                          and (last_used_at is null or last_used_at < now() - interval '1 minute')
                    )
-                   select name, scopes, revoked_at is not null, coalesce(expires_at <= now(), false),
+                   select token_id, name, scopes, revoked_at is not null, coalesce(expires_at <= now(), false),
                           extract(epoch from expires_at - now())::float8
                    from api_tokens where token_sha256 = %(digest)s""",
                 {"digest": digest},
@@ -83,20 +103,20 @@ class Tokens:
 
         row = await self._database.call(find)
         if row is None:
-            raise Unauthorized("the token is not known")
-        name, scopes, revoked, expired, valid_for = row
+            return None
+        token_id, name, scopes, revoked, expired, valid_for = row
         if revoked or expired:
             raise Unauthorized(f"the token {name!r} is {'revoked' if revoked else 'expired'}")
-        return Caller(name, frozenset(scopes)), math.inf if valid_for is None else valid_for
+        return Caller(name, frozenset(scopes), token_id), math.inf if valid_for is None else valid_for
 
 
 async def authorize(request: Request, scope: str) -> Caller:
-    """The caller, if its token has the scope. Raises Unauthorized, Forbidden, RateLimited."""
+    """The caller, if its token has the scope. Raises Unauthorized, LockedOut, Forbidden, RateLimited."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("the request has no Authorization: Bearer header")
     tokens: Tokens = request.app.state.tokens
-    caller = await tokens.caller(token.strip())
+    caller = await tokens.caller(token.strip(), client_address(request.client.host if request.client else None))
     if scope not in caller.scopes:
         raise Forbidden(
             f"the token {caller.name!r} has {', '.join(sorted(caller.scopes)) or 'no scope'}; this needs {scope}"
@@ -118,3 +138,4 @@ class Needs:
 IngestDep = Annotated[Caller, Depends(Needs("ingest"))]
 ReadDep = Annotated[Caller, Depends(Needs("read"))]
 ManageDep = Annotated[Caller, Depends(Needs("manage"))]
+AuditDep = Annotated[Caller, Depends(Needs("audit"))]

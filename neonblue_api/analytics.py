@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from ssl import create_default_context
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,7 +84,9 @@ class Analytics:
         try:
             async with asyncio.timeout(_PING_TIMEOUT):
                 reader, writer = await asyncio.open_connection(
-                    url.hostname, url.port or (8443 if secure else 8123), ssl=secure or None
+                    url.hostname,
+                    url.port or (8443 if secure else 8123),
+                    ssl=create_default_context() if secure else None,
                 )
                 try:
                     writer.write(f"GET /ping HTTP/1.1\r\nHost: {url.hostname}\r\nConnection: close\r\n\r\n".encode())
@@ -103,6 +107,8 @@ class Analytics:
             if self._client is None:
                 self._client = clickhouse_connect.get_client(
                     dsn=self._url,
+                    interface=urlsplit(self._url).scheme,  # the driver would speak https to port 8443 alone
+                    ca_cert=os.environ.get("SSL_CERT_FILE"),
                     database=DATABASE,
                     autogenerate_session_id=False,  # without a session one client serves many threads
                     connect_timeout=2,

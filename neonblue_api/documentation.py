@@ -12,6 +12,7 @@ from neonblue_api.errors import (
     BodyTimeout,
     BodyTooLarge,
     Forbidden,
+    LockedOut,
     MalformedJson,
     RateLimited,
     Unauthorized,
@@ -196,7 +197,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(unused, None)
     document["components"]["examples"] = problem_examples()
     document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    common = responses(Unauthorized, Forbidden, RateLimited, ApiError)
+    common = responses(Unauthorized, Forbidden, LockedOut, RateLimited, ApiError)
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _complete(operation, common if path.startswith("/v1/") else {})

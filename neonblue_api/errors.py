@@ -2,7 +2,7 @@
 
 ApiError
 ├── BadRequest 400, 413, 415, 408     the request cannot be read
-├── Unauthorized 401, Forbidden 403
+├── Unauthorized 401, Forbidden 403, LockedOut 429
 ├── NotFound 404
 ├── Conflict 409, 412                 it does not fit what is stored
 ├── Refused 422                       it can be read and breaks a rule
@@ -120,8 +120,19 @@ class Forbidden(ApiError):
     status = 403
     code = "forbidden"
     title = "The token has not the scope for this"
-    rule = "ingest sends facts, read reads, manage changes definitions and tokens"
+    rule = "ingest sends facts, read reads, manage changes definitions and tokens, audit reads the audit log"
     way_out = "use a token that has the scope"
+
+
+class LockedOut(ApiError):
+    status = 429
+    code = "locked_out"
+    title = "Too many unknown tokens came from this address"
+    rule = "an address may try NEONBLUE_LOCKOUT_GUESSES unknown tokens in NEONBLUE_LOCKOUT_WINDOW seconds"
+    way_out = "wait for Retry-After, and look for the client with the wrong token; clients that were let in stay in"
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
 class NotFound(ApiError):
@@ -244,6 +255,13 @@ class MetricInUse(Conflict):
     title = "Experiments that have begun use the metric"
     rule = "what a metric measures changes only while every experiment that uses it is a draft"
     way_out = "create a metric under another key"
+
+
+class TokenEnded(Conflict):
+    code = "token_ended"
+    title = "The token is revoked or expired"
+    rule = "a token is rotated while it works"
+    way_out = "create a new token"
 
 
 class PreconditionFailed(Conflict):

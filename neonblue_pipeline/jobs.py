@@ -6,12 +6,13 @@ from neonblue_pipeline.assets import checks
 
 # Looked at by a job of their own, not by every job that makes the assets they are shown on.
 _WATCHING = dg.AssetSelection.checks(checks.probes_find_nothing, checks.one_variant_a_user)
+_AUDIT = dg.AssetSelection.checks(checks.audit_log_is_whole)
 _ROLLUPS = dg.AssetSelection.groups("rollups", "results") - _WATCHING
 _RECONCILIATION = dg.AssetSelection.assets("reconciliation") - _WATCHING
 
 setup = dg.define_asset_job(
     "setup",
-    selection=dg.AssetSelection.groups("postgres", "stream", "clickhouse") - _WATCHING,
+    selection=dg.AssetSelection.groups("postgres", "stream", "clickhouse") - _WATCHING - _AUDIT,
     description="Everything that must stand before the first event: schemas, topic, connector, tap. Safe to repeat.",
 )
 live = dg.define_asset_job(
@@ -27,8 +28,9 @@ hourly = dg.define_asset_job(
 )
 daily = dg.define_asset_job(
     "daily",
-    selection=_ROLLUPS | dg.AssetSelection.groups("upkeep"),
-    description="Day partitions ahead, old cut-offs thinned, old Dagster runs deleted; results once a day in any case.",
+    selection=_ROLLUPS | dg.AssetSelection.groups("upkeep") | _AUDIT,
+    description="Day partitions ahead, old cut-offs thinned, old Dagster runs deleted; results, and a proof of the "
+    "audit log, once a day in any case.",
 )
 health = dg.define_asset_job(
     "health",

@@ -32,7 +32,7 @@ class Message:
 def admin(settings: Settings) -> "Iterator[KafkaAdminClient]":
     from kafka import KafkaAdminClient
 
-    client = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap.split(","), client_id="neonblue_pipeline")
+    client = KafkaAdminClient(**settings.kafka_client, client_id="neonblue_pipeline")
     try:
         yield client
     finally:
@@ -74,7 +74,7 @@ def end_offsets(settings: Settings) -> dict[int, tuple[int, int]]:
     """Per partition the offset of the first message that is kept, and the one after the last."""
     from kafka import KafkaConsumer, TopicPartition
 
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap.split(","), client_id="neonblue_pipeline")
+    consumer = KafkaConsumer(**settings.kafka_client, client_id="neonblue_pipeline")
     try:
         partitions = [TopicPartition(TOPIC, p) for p in sorted(consumer.partitions_for_topic(TOPIC) or ())]
         ends, begins = consumer.end_offsets(partitions), consumer.beginning_offsets(partitions)
@@ -94,7 +94,7 @@ def first_timestamps(settings: Settings) -> dict[int, datetime]:
     from kafka import KafkaConsumer, TopicPartition
 
     consumer = KafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        **settings.kafka_client,
         client_id="neonblue_pipeline",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -126,7 +126,7 @@ def read(settings: Settings, partition: int, first: int, last: int) -> Iterator[
     from kafka.errors import KafkaTimeoutError
 
     consumer = KafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        **settings.kafka_client,
         client_id="neonblue_pipeline",
         enable_auto_commit=False,
         auto_offset_reset="earliest",

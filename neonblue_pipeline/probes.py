@@ -4,11 +4,13 @@ A probe gives its findings: which thing is in trouble, how bad it is and what to
 with a finding of its own; what it told before is then neither confirmed nor healed.
 """
 
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -106,12 +108,18 @@ def _silent(probe: Probe, error: str) -> Finding:
     )
 
 
+@cache
+def _authorities() -> ssl.SSLContext:
+    """The system's certificates, or those of SSL_CERT_FILE."""
+    return ssl.create_default_context()
+
+
 def _api(settings: Settings, positions: Positions) -> list[Finding]:
     import httpx
 
     if not settings.api_url:
         return []
-    answer = httpx.get(f"{settings.api_url}/readyz", timeout=_PATIENCE_S, trust_env=False)
+    answer = httpx.get(f"{settings.api_url}/readyz", timeout=_PATIENCE_S, trust_env=False, verify=_authorities())
     if answer.status_code == 200:
         return []
     return [
@@ -175,7 +183,8 @@ def _slot(settings: Settings, positions: Positions) -> list[Finding]:
 def _connector(settings: Settings, positions: Positions) -> list[Finding]:
     import httpx
 
-    with httpx.Client(base_url=settings.connect_url, timeout=_PATIENCE_S, trust_env=False) as connect:
+    options: dict[str, Any] = {"timeout": _PATIENCE_S, "trust_env": False, "verify": _authorities()}
+    with httpx.Client(base_url=settings.connect_url, **options) as connect:
         answer = connect.get(f"/connectors/{CONNECTOR}/status")
     if answer.status_code == 404:
         cure = "`neonblue up` or the job `setup` registers it"

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import zstandard
 
-from neonblue_pipeline import backup, connector, kafka, ledger, recovery, replay
+from neonblue_pipeline import audit, backup, connector, kafka, ledger, recovery, replay
 from neonblue_pipeline.arrival import await_consumed
 from neonblue_pipeline.assets.health import CANARY_USER
 from neonblue_pipeline.backup import Backup
@@ -20,11 +20,12 @@ from neonblue_pipeline.replay import Healed
 from neonblue_pipeline.settings import CONNECTOR, Settings
 from neonblue_pipeline.sqlfiles import sql_files
 
-# What a dump of the schema does not hold: publication and slot.
+# What a dump of the schema does not hold: publication, slot, privileges.
 _AFTER_THE_DUMP = (
     "postgres/090_publication.sql",
     "postgres/092_slot.sql",
     "postgres/095_outbox_replay.sql",
+    "postgres/100_audit.sql",  # privileges
 )
 # Functions and tables of ours; an extension's belong to the superuser.
 _CLEAR = """
@@ -68,7 +69,7 @@ def restore(
     recovery.restore_objects(settings)
     kafka.ensure_topic(settings)
     _stop_stream(settings, found, tell)
-    _restore_postgres(settings, folder)
+    _restore_postgres(settings, folder, found.ended_at)
     tell(f"PostgreSQL: {found.postgres_bytes:,} bytes")
     _restore_clickhouse(settings, folder, found, tell)
     _start_stream(settings)
@@ -92,7 +93,7 @@ def _stop_stream(settings: Settings, found: Backup, tell: Callable[[str], None])
     tell(f"backup of {found.ended_at[:19]}Z, {found.bytes:,} bytes")
 
 
-def _restore_postgres(settings: Settings, folder: Path) -> None:
+def _restore_postgres(settings: Settings, folder: Path, made_at: str) -> None:
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
         postgres.execute(_CLEAR)
     # What is in the schema, without the schema itself, which is there; whoever looks in meanwhile sees all or nothing.
@@ -103,6 +104,7 @@ def _restore_postgres(settings: Settings, folder: Path) -> None:
         # The slot begins here: every fact of the dump is older, every fact to come is streamed.
         ledger.apply(schema, sql_files("postgres"))
         schema.connection.execute("analyze")
+        audit.record(schema.connection, "restore", "backup", None, {"made_at": made_at})
 
 
 def _restore_clickhouse(settings: Settings, folder: Path, found: Backup, tell: Callable[[str], None]) -> None:

@@ -1,7 +1,8 @@
 """Settings of the pipeline, read from NEONBLUE_* variables. Servers have no defaults; see docs/contracts.md."""
 
 from functools import cached_property
-from urllib.parse import unquote, urlsplit
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,7 +30,21 @@ class Settings(BaseSettings):
 
     # How Connect and ClickHouse see the other servers, where that differs from how this process does (docker compose).
     connect_postgres_host: str | None = None
+    # The connector's database.password, where that is not to be the password itself, which Connect keeps in Kafka and
+    # shows on its REST interface: a reference to a config provider of the worker, such as ${env:NAME}.
+    connect_postgres_password: str | None = None
+    # Where the certificate of the authority lies for Connect: default sslrootcert of postgres_url.
+    connect_postgres_sslrootcert: str | None = None
     clickhouse_kafka_bootstrap: str | None = None
+
+    # This process → Kafka. Files are PEM; Connect's and ClickHouse's own way to Kafka is in their configuration.
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_ssl_cafile: str | None = None
+    kafka_ssl_certfile: str | None = None
+    kafka_ssl_keyfile: str | None = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: str | None = Field(None, repr=False)
 
     kafka_partitions: int = Field(4, ge=1)
     kafka_replication: int = Field(1, ge=1)
@@ -81,6 +96,31 @@ class Settings(BaseSettings):
         return days
 
     @cached_property
+    def kafka_client(self) -> dict[str, Any]:
+        """What every Kafka client of this process is made with."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.kafka_bootstrap.split(","),
+            "security_protocol": self.kafka_security_protocol,
+            "ssl_cafile": self.kafka_ssl_cafile,
+            "ssl_certfile": self.kafka_ssl_certfile,
+            "ssl_keyfile": self.kafka_ssl_keyfile,
+            "sasl_mechanism": self.kafka_sasl_mechanism,
+            "sasl_plain_username": self.kafka_sasl_username,
+            "sasl_plain_password": self.kafka_sasl_password,
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+    @cached_property
+    def connector_tls(self) -> dict[str, str]:
+        """What the connector's definition says further where postgres_url asks for TLS."""
+        asked = dict(parse_qsl(urlsplit(self.postgres_url).query))
+        told = {
+            "database.sslmode": asked.get("sslmode"),
+            "database.sslrootcert": self.connect_postgres_sslrootcert or asked.get("sslrootcert"),
+        }
+        return {name: value for name, value in told.items() if value}
+
+    @cached_property
     def connector_variables(self) -> dict[str, str]:
         """What connector.json leaves open."""
         url = urlsplit(self.postgres_url)
@@ -88,7 +128,7 @@ class Settings(BaseSettings):
             "postgres_host": self.connect_postgres_host or url.hostname or "",
             "postgres_port": str(url.port or 5432),
             "postgres_user": unquote(url.username or ""),
-            "postgres_password": unquote(url.password or ""),
+            "postgres_password": self.connect_postgres_password or unquote(url.password or ""),
             "postgres_database": url.path.lstrip("/"),
             "slot": SLOT,
             "topic": TOPIC,

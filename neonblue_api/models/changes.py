@@ -1,7 +1,8 @@
-"""The record of changes."""
+"""Changes of definitions."""
 
 from typing import Any, Literal
 
+from neonblue_api.models.audit import AuditEntry
 from neonblue_api.models.fields import Output, UtcTime
 
 Changed = Literal["experiment", "metric", "assignment", "token"]
@@ -19,3 +20,17 @@ class Change(Output):
     action: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> "Change":
+        return cls(
+            change_id=entry.number,
+            changed_at=entry.at,
+            changed_by=entry.actor,
+            request_id=entry.request_id,
+            object_type=entry.subject_type,  # type: ignore[arg-type]  # asked for by type
+            object_key=entry.subject or "",
+            action=entry.action,
+            before=entry.before,
+            after=entry.after,
+        )

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
-from neonblue_api import changes, experiments
+from neonblue_api import audit, experiments
 from neonblue_api.access import ManageDep, ReadDep, authorize
 from neonblue_api.assigning import CREATED, Assigning
 from neonblue_api.assignment_input import AssignmentReader
@@ -162,9 +162,9 @@ async def delete_assignment(
             raise AssignmentNotFound(f"user {user_id!r} is not assigned in experiment {key!r}")
         if outcome == "in_use":
             raise AssignmentInUse(f"events of user {user_id!r} name experiment {key!r}")
-        await changes.record(
+        await audit.record(
             connection,
-            by=caller.name,
+            by=caller,
             request_id=request_id,
             kind="assignment",
             key=f"{key}/{user_id}",

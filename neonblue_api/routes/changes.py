@@ -1,11 +1,11 @@
-"""The record of changes: read only, written by the routes that change something."""
+"""Changes of definitions: what the audit log says of them, for everybody who reads results."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from neonblue_api import changes
+from neonblue_api import audit
 from neonblue_api.access import ReadDep
 from neonblue_api.errors import DatabaseUnavailable, InvalidCursor, InvalidInput
 from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
@@ -29,15 +29,18 @@ async def list_changes(
     """Who changed what and when, the latest first. Those of tokens are shown to tokens with the scope manage."""
     place = read_cursor(cursor, int)
 
+    shown = {kind for kind in get_args(Changed) if kind != "token" or "manage" in caller.scopes}
+
     async def work(connection: AsyncConnection) -> list[Change]:
-        return await changes.page(
+        entries = await audit.page(
             connection,
-            object_type=object_type,
-            object_key=object_key,
-            with_tokens="manage" in caller.scopes,
+            subject_types=sorted(shown & {object_type} if object_type else shown),
+            subject=object_key,
+            with_blanked=False,
             below=place[0] if place else None,
             limit=limit + 1,
         )
+        return [Change.of(entry) for entry in entries]
 
     found = await database.transact(work)
     following = cursor_of(found[limit - 1].change_id) if len(found) > limit else None

@@ -4,17 +4,14 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from neonblue_local import environment
-from neonblue_local.errors import LocalError
-from neonblue_local.home import Home
+from neonblue_local.api_client import ask, pages
 
 tokens = typer.Typer(
-    help="""Make, list and revoke tokens of the API.
+    help="""Make, list, rotate and revoke tokens of the API.
 
     neonblue tokens create checkout --scope ingest
 
@@ -26,14 +23,10 @@ tokens = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="For a program: JSON on standard output.")]
 
 
-class TokensRefused(LocalError):
-    """The API refused, or is not there."""
-
-
 @tokens.command()
 def create(
     name: Annotated[str, typer.Argument(help="Who will use it; it stands beside every change in the record.")],
-    scope: Annotated[list[str], typer.Option(help="ingest, read or manage; several times for several.")],
+    scope: Annotated[list[str], typer.Option(help="ingest, read, manage or audit; several times for several.")],
     days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days; for ever if left out.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -43,8 +36,8 @@ def create(
     """
     body: dict[str, Any] = {"name": name, "scopes": scope}
     if days is not None:
-        body["expires_at"] = (datetime.now(UTC) + timedelta(days=days)).isoformat()
-    made = _request("POST", "/v1/tokens", json=body)
+        body["expires_at"] = _in(days)
+    made = ask("POST", "/v1/tokens", json=body)
     print(json.dumps(made) if as_json else made["token"])
 
 
@@ -54,14 +47,7 @@ def list_(as_json: Json = False) -> None:
 
     neonblue tokens list
     """
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        page = _request("GET", "/v1/tokens", params={"cursor": cursor} if cursor else None)
-        found += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    found = [token for page in pages("/v1/tokens", {"limit": 1000}) for token in page]
     if as_json:
         print(json.dumps(found))
         return
@@ -80,19 +66,29 @@ def revoke(number: Annotated[int, typer.Argument(min=1, help="As `neonblue token
 
     neonblue tokens revoke 3
     """
-    _request("DELETE", f"/v1/tokens/{number}")
+    ask("DELETE", f"/v1/tokens/{number}")
     typer.echo(f"token {number} is revoked", err=True)
 
 
-def _request(method: str, path: str, **arguments: Any) -> Any:
-    home = Home.from_environment()
-    url, token = (environment.setting(home, name) for name in ("NEONBLUE_API_URL", "NEONBLUE_API_TOKEN"))
-    try:
-        with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False) as client:
-            reply = client.request(method, f"{url}{path}", **arguments)
-    except httpx.TransportError as error:
-        raise TokensRefused(f"the API at {url} does not answer: {error}; `neonblue status` shows why") from error
-    if reply.is_error:
-        problem = reply.json()
-        raise TokensRefused(f"{problem['detail']}; {problem['way_out']}")
-    return reply.json() if reply.content else None
+@tokens.command()
+def rotate(
+    number: Annotated[int, typer.Argument(min=1, help="As `neonblue tokens list` shows it.")],
+    overlap_hours: Annotated[float, typer.Option(min=0, max=90 * 24, help="So long the old one works, too.")] = 24,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="The new one is valid for so many days; as long as the old if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the token that takes another's place and show it, once; the old one ends after the overlap.
+
+    neonblue tokens rotate 3 --overlap-hours 48
+    """
+    body: dict[str, Any] = {"overlap_s": overlap_hours * 3600}
+    if days is not None:
+        body["expires_at"] = _in(days)
+    made = ask("POST", f"/v1/tokens/{number}/rotate", json=body)
+    print(json.dumps(made) if as_json else made["token"])
+
+
+def _in(days: int) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()

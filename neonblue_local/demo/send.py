@@ -8,6 +8,7 @@ from itertools import islice
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from neonblue_local.api_client import client
 from neonblue_local.demo.players import CONTROL, EXPERIMENT, METRICS, RUN_LENGTH, TREATMENT, utc_text
 from neonblue_local.errors import LocalError
 
@@ -24,9 +25,7 @@ class Sender:
     """Sends to the API and waits through a restart of it: every request here is safe to repeat."""
 
     def __init__(self, api_url: str, token: str, say: Callable[[str], None]) -> None:
-        self._client = httpx.Client(
-            base_url=api_url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
-        )
+        self._client = client(api_url, token, 30)
         self._say = say
 
     def __enter__(self) -> "Sender":

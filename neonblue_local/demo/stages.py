@@ -5,6 +5,7 @@ A fact is an assignment (known by its user) or an event (known by its id).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 import msgspec
@@ -64,7 +65,9 @@ class Stages:
         if row is None:
             raise DemoError(f"experiment {experiment!r} is not in PostgreSQL, although the API created it")
         self._experiment_id = row[0]
-        self._clickhouse = clickhouse_connect.get_client(dsn=clickhouse_url, database="experiments_analytics")
+        self._clickhouse = clickhouse_connect.get_client(
+            dsn=clickhouse_url, interface=urlsplit(clickhouse_url).scheme, database="experiments_analytics"
+        )
         self._kafka = KafkaConsumer(bootstrap_servers=kafka_bootstrap, enable_auto_commit=False)
         partitions = self._kafka.partitions_for_topic(TOPIC) or set()
         self._partitions = [TopicPartition(TOPIC, partition) for partition in sorted(partitions)]

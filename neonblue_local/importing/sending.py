@@ -10,6 +10,7 @@ import httpx
 import msgspec
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
+from neonblue_local.api_client import client
 from neonblue_local.errors import LocalError
 from neonblue_local.importing.records import Record
 
@@ -35,9 +36,7 @@ class Sender:
     """Sends records of one kind. Every request is safe to repeat."""
 
     def __init__(self, api_url: str, token: str, say: Callable[[str], None]) -> None:
-        self._client = httpx.Client(
-            base_url=api_url, headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False
-        )
+        self._client = client(api_url, token, 60)
         self._say = say
 
     def __enter__(self) -> "Sender":

@@ -20,6 +20,7 @@ class Api(Part):
             *(sys.executable, "-m", "uvicorn", "neonblue_api.main:app"),
             *("--host", HOST, "--port", str(home.port(self.name))),
             *("--no-access-log", "--timeout-graceful-shutdown", "10"),
+            *("--http", "neonblue_api.http_protocol:Bounded"),
         ]
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:

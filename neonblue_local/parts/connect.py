@@ -39,9 +39,19 @@ config.providers.env.param.allowlist.pattern=NEONBLUE_POSTGRES_.*
 """
 
 
-def worker_properties(kafka: str, host: str, port: int) -> str:
-    """Configuration of a Connect worker that answers on `host` and `port`; `kafka` is host:port[,host:port]."""
-    return _CONFIGURATION.format(kafka=kafka, address=f"{host}:{port}", host=host, port=port)
+def worker_properties(settings: Mapping[str, str], host: str, port: int) -> str:
+    """Configuration of a Connect worker that answers on `host` and `port`; the settings name Kafka and TLS to it."""
+    kafka = settings["NEONBLUE_KAFKA_BOOTSTRAP"]
+    told = _CONFIGURATION.format(kafka=kafka, address=f"{host}:{port}", host=host, port=port)
+    protocol = settings.get("NEONBLUE_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    authority = settings.get("NEONBLUE_KAFKA_SSL_CAFILE")
+    security = {"security.protocol": protocol}
+    if authority:
+        security |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": authority}
+    # The worker's own clients, and those of its connectors.
+    for prefix in ("", "producer.", "consumer.", "admin."):
+        told += "".join(f"{prefix}{name}={value}\n" for name, value in security.items())
+    return told
 
 
 class Connect(Part):
@@ -62,7 +72,7 @@ class Connect(Part):
         configuration = home.etc / "connect.properties"
         main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
         java.write_arguments(home, self.name, _HEAP_MB, main_class, str(configuration))
-        configuration.write_text(worker_properties(settings["NEONBLUE_KAFKA_BOOTSTRAP"], HOST, home.port(self.name)))
+        configuration.write_text(worker_properties(settings, HOST, home.port(self.name)))
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
         try:

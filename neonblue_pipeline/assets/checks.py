@@ -1,13 +1,14 @@
-"""Asset checks of the way and of the data: what the probes find now, and users seen in several variants."""
+"""Asset checks: what the probes find now, users seen in several variants, and whether the audit log is whole."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
-from neonblue_pipeline import probes
+from neonblue_pipeline import audit, probes
 from neonblue_pipeline.resources import Servers
 
 CROSSED_CHECK = "one_variant_a_user"
+_HEAD = "end of the log"
 
 
 @dg.multi_asset_check(
@@ -51,6 +52,40 @@ def one_variant_a_user(context: dg.AssetCheckExecutionContext, servers: Servers)
         description=f"users seen in several variants: {'; '.join(told[:20])}" if told else None,
         metadata={"experiments": len(rows), "users": sum(row["crossed"] for row in rows)},
     )
+
+
+@dg.asset_check(asset="audit_log", name="audit_log_is_whole")
+def audit_log_is_whole(context: dg.AssetCheckExecutionContext, servers: Servers) -> dg.AssetCheckResult:
+    """Every entry is what was written, and the end that was seen last time is still in the log.
+
+    That end is kept with this check's evaluations, in another database than the log.
+    """
+    proof = audit.verify(servers.settings, _head_seen_last(context, servers))
+    metadata: dict[str, str | int] = {"entries": proof.entries, "blanked": proof.blanked}
+    if proof.head is not None:
+        metadata[_HEAD] = str(proof.head)
+    if proof.broken is None:
+        return dg.AssetCheckResult(passed=True, metadata=metadata)
+    return dg.AssetCheckResult(
+        passed=False,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"audit log, entry {proof.broken.number}: {proof.broken.what}",
+        metadata=metadata,
+    )
+
+
+def _head_seen_last(context: dg.AssetCheckExecutionContext, servers: Servers) -> audit.Head | None:
+    """The end at the last time that the log was whole. A restore, which the log tells of, brings an older end back."""
+    with servers.postgres() as postgres:
+        restored_at = audit.restored_at(postgres)
+    key = dg.AssetCheckKey(dg.AssetKey("audit_log"), "audit_log_is_whole")
+    for seen in context.instance.event_log_storage.get_asset_check_execution_history(key, limit=100):
+        if restored_at is not None and seen.create_timestamp < restored_at.timestamp():
+            return None
+        found = seen.evaluation
+        if found is not None and found.passed and _HEAD in found.metadata:
+            return audit.read_head(str(found.metadata[_HEAD].value))
+    return None
 
 
 def evaluation(seen: probes.Seen) -> dg.AssetCheckEvaluation:

@@ -26,6 +26,7 @@ POSTGRES = {
         ["outbox_events", "users"],
     ),
     "publication": ("090", "What Debezium may read: inserts into the outbox.", ["intake"]),
+    "audit_log": ("100", "Who changed, exported or erased what and when, chained by hashes.", ["experiments", "users"]),
 }
 CLICKHOUSE = {
     "raw_events_kafka": ("110", "The topic, as a table to read from.", ["connector", "kafka_topic"]),

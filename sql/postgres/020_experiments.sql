@@ -3,6 +3,7 @@
 -- From:   neonblue_api                To: 070 (resolves keys), 085 (publish_experiment carries a definition to ClickHouse)
 -- Time:   started_at, stopped_at bound the run within which events count
 -- Rerun:  safe; creates what is missing, changes nothing that exists
+-- Apply:  again
 create table if not exists experiments (
     experiment_id  bigint      generated always as identity primary key,
     key            text        not null unique check (key ~ '^[A-Za-z0-9._-]{1,128}$'),
@@ -66,17 +67,3 @@ create table if not exists experiment_phases (
     reason         text        not null,
     primary key (experiment_id, phase)
 );
-
--- Who changed what and when, as it was before and after.
-create table if not exists changes (
-    change_id   bigint      generated always as identity primary key,
-    changed_at  timestamptz not null default now(),
-    changed_by  text        not null,                 -- name of the token
-    request_id  text,
-    object_type text        not null,                 -- 'experiment', 'variant', 'metric', 'token', ...
-    object_key  text        not null,
-    action      text        not null,
-    before      jsonb,
-    after       jsonb
-);
-create index if not exists changes_of_an_object on changes (object_type, object_key, change_id);

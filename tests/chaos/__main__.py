@@ -121,9 +121,7 @@ class Run:
         verdict = (
             f"In the end {self.users:,} users assigned, {self.acked:,} events acknowledged, {self.unknown:,} without "
             f"an answer, {self.refused:,} refused; "
-        ) + (
-            "NOT whole: " + "; ".join(told[:200] for told in self.broken) if self.broken else _WHOLE
-        )
+        ) + ("NOT whole: " + "; ".join(told[:200] for told in self.broken) if self.broken else _WHOLE)
         if self.left_out:
             verdict += f" Not struck for want of time: {', '.join(self.left_out)}."
         return "".join(lines) + f"\n{verdict}\n"

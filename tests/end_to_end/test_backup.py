@@ -3,6 +3,7 @@
 import json
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.end_to_end.journey import Platform
@@ -46,6 +47,12 @@ def test_a_backup_restored_into_an_empty_stack_gives_equal_results_and_every_hop
     }
     report = empty_stack.run("verify", "--json", check=False)
     assert report.returncode == 0, report.stdout
+    # So is the audit log, which tells of the backup and of the restore, and can be altered here as little as there.
+    assert json.loads(empty_stack.run("audit", "verify", "--json").stdout)["ok"]
+    told = json.loads(empty_stack.run("audit", "list", "--type", "backup", "--json").stdout)
+    assert [entry["action"] for entry in told][:2] == ["restore", "export"]
+    with psycopg.connect(empty_stack.postgres_url) as postgres, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        postgres.execute("delete from audit_log")
     # The stream goes on from there, an id of before the backup is known, and nothing can be restored over it by chance.
     repeat = restored.post("/v1/events/batch", {"events": events[:2]})
     assert (repeat["accepted"], repeat["duplicates"]) == (0, 2)

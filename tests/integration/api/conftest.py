@@ -18,7 +18,7 @@ def postgres_url(storage_stack) -> str:
 
 @pytest.fixture(scope="session")
 def api_url(storage_stack, postgres_url: str) -> Iterator[str]:
-    with served_api(postgres_url, storage_stack.clickhouse_url) as (url, _):
+    with served_api(postgres_url, storage_stack.clickhouse_url, NEONBLUE_LOCKOUT_GUESSES="0") as (url, _):
         yield url
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -36,20 +37,23 @@ class _NotYet(Exception):
 
 
 @retry(retry=retry_if_exception_type(_NotYet), stop=stop_after_delay(120), wait=wait_fixed(0.1), reraise=True)
-def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]", verify: ssl.SSLContext | bool) -> None:
     if process.poll() is not None:
         raise RuntimeError(f"the API ended with {process.returncode}")
     try:
-        httpx.get(f"{url}/healthz", trust_env=False).raise_for_status()
+        httpx.get(f"{url}/healthz", trust_env=False, verify=verify).raise_for_status()
     except httpx.HTTPError as error:
         raise _NotYet(url) from error
 
 
 @contextmanager
 def served_api(
-    postgres_url: str, clickhouse_url: str, **settings: str
+    postgres_url: str, clickhouse_url: str, *, authority: ssl.SSLContext | None = None, **settings: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The address and the process of an API with these settings; it is ended at the end."""
+    """The address and the process of an API with these settings; it is ended at the end.
+
+    With an authority its address is https, by the certificate that the settings name.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -61,10 +65,12 @@ def served_api(
         **settings,
     }
     command = [sys.executable, "-m", "uvicorn", "neonblue_api.main:app", "--port", str(port), "--no-access-log"]
+    command += ["--http", "neonblue_api.http_protocol:Bounded"]
     process = subprocess.Popen(command, env=environment, cwd=PROJECT)
     try:
-        _wait_until_it_answers(f"http://127.0.0.1:{port}", process)
-        yield f"http://127.0.0.1:{port}", process
+        url = f"{'https' if authority else 'http'}://127.0.0.1:{port}"
+        _wait_until_it_answers(url, process, authority or True)
+        yield url, process
     finally:
         process.terminate()
         process.wait(20)

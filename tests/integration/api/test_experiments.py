@@ -135,12 +135,12 @@ def test_variants_of_a_draft_are_edited_one_by_one(client, draft):
 def test_every_change_is_kept_with_who_and_when(client, draft, database):
     client.patch(f"/v1/experiments/{draft}", json={"name": "new"}, headers={"X-Request-ID": f"r-{draft}"})
     rows = database.execute(
-        """select action, changed_by, before ->> 'name', after ->> 'name', changed_at is not null
-           from changes where object_key = %s order by change_id""",
+        """select action, actor, before ->> 'name', after ->> 'name', at is not null
+           from audit_log where subject = %s order by number""",
         (draft,),
     ).fetchall()
     assert rows == [("create", "bootstrap", None, draft, True), ("change", "bootstrap", draft, "new", True)]
-    request = database.execute("select changed_by from changes where request_id = %s", (f"r-{draft}",)).fetchone()
+    request = database.execute("select actor from audit_log where request_id = %s", (f"r-{draft}",)).fetchone()
     assert request == ("bootstrap",)
 
 

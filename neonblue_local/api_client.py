@@ -1,0 +1,48 @@
+"""Requests of commands to the API: its address and token as in the environment or the stack, its errors as ours."""
+
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from neonblue_local import environment
+from neonblue_local.errors import LocalError
+from neonblue_local.home import Home
+
+
+class ApiRefused(LocalError):
+    """The API refused, or is not there."""
+
+
+def client(url: str, token: str, timeout: float) -> httpx.Client:
+    """No proxy is used. The API's certificate is checked by the system's authorities, or those of SSL_CERT_FILE."""
+    authorities = ssl.create_default_context()
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.Client(base_url=url, headers=headers, verify=authorities, timeout=timeout, trust_env=False)
+
+
+def ask(method: str, path: str, **arguments: Any) -> Any:
+    """The reply's JSON; None where it has no body. Raises ApiRefused."""
+    home = Home.from_environment()
+    url, token = (environment.setting(home, name) for name in ("NEONBLUE_API_URL", "NEONBLUE_API_TOKEN"))
+    try:
+        with client(url, token, 30) as opened:
+            reply = opened.request(method, path, **arguments)
+    except httpx.TransportError as error:
+        raise ApiRefused(f"the API at {url} does not answer: {error}; `neonblue status` shows why") from error
+    if reply.is_error:
+        problem = reply.json()
+        raise ApiRefused(f"{problem['detail']}; {problem['way_out']}")
+    return reply.json() if reply.content else None
+
+
+def pages(path: str, wanted: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    """The pages of a list, for parameters that are not None. Raises ApiRefused."""
+    parameters = {name: value for name, value in wanted.items() if value is not None}
+    while True:
+        page = ask("GET", path, params=parameters)
+        yield page["items"]
+        if page["next_cursor"] is None:
+            return
+        parameters["cursor"] = page["next_cursor"]

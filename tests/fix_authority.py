@@ -1,0 +1,27 @@
+"""A certificate authority of a test's own, with a certificate for servers on this machine."""
+
+import ssl
+from pathlib import Path
+
+import trustme
+
+
+class Authority:
+    """Its own certificate (`file`), and certificate and key of a server on 127.0.0.1, as PEM files in `folder`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        made = trustme.CA()
+        self.file, self.certificate, self.key, self.both = (
+            folder / f"{name}-{part}.pem" for part in ("authority", "certificate", "key", "both")
+        )
+        made.cert_pem.write_to_path(str(self.file))
+        server = made.issue_cert("127.0.0.1", "localhost")
+        chain = b"".join(pem.bytes() for pem in server.cert_chain_pems)
+        self.certificate.write_bytes(chain)
+        self.key.write_bytes(server.private_key_pem.bytes())
+        self.both.write_bytes(server.private_key_pem.bytes() + chain)
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """For a client that trusts this authority alone."""
+        return ssl.create_default_context(cafile=self.file)
