@@ -8,6 +8,9 @@ ARGS ?=
 # tests/conftest.py says which tests share a worker
 WORKERS := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
+# Every command starts many processes: where it is set, each of them compiles hundreds of modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down test nightly lint bench format types unit integration end-to-end chaos audit-dependencies clean
 
