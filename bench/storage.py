@@ -63,7 +63,7 @@ def volume(rig: Rig) -> Iterator[Figure]:
     """Bytes an event at each place, and whether the write-ahead log is given back once all of it has arrived.
 
     How much stands there in the end is this times the events of the days that the settings keep: OUTBOX_KEEP_DAYS,
-    EVENTS_KEEP_DAYS, LANDING_KEEP_DAYS, KAFKA_RETENTION_DAYS. Whole days are dropped, so it does not grow further.
+    EVENTS_KEEP_DAYS, LANDING_KEEP_DAYS, TOPIC_KEEP_HOURS. Whole days are dropped, so it does not grow further.
     """
     rig.population()
     events = _count(rig)

@@ -18,10 +18,13 @@ from neonblue_api.errors import (
     ExperimentNotRunning,
     UnknownExperiment,
     UnknownVariant,
+    UserErased,
 )
 from neonblue_api.fact_input import Rejected
 from neonblue_api.known import Definition, Known
+from neonblue_api.pseudonyms import pseudonyms
 from neonblue_api.repeats import in_calls
+from neonblue_api.settings import Settings
 
 _ACCEPT = (
     "select assignment_position, outcome, held_variant_key, utc_text(held_assigned_at)"
@@ -42,7 +45,7 @@ _STATE = """
     where x.key = %(experiment)s"""
 _encode = msgspec.json.Encoder().encode
 
-CREATED, EXISTING, NOT_COVERED = "created", "existing", "not_covered"
+CREATED, EXISTING, NOT_COVERED, ANONYMOUS = "created", "existing", "not_covered", "anonymous"
 
 
 @dataclass(slots=True)
@@ -75,18 +78,26 @@ class _Outcome:
 class Assigning:
     """Stores assignments; every method returns after the commit."""
 
-    def __init__(self, database: Database, known: Known) -> None:
+    def __init__(self, database: Database, known: Known, settings: Settings) -> None:
         self._database = database
         self._known = known
+        self._pseudonym = pseudonyms(settings)
+        self._anonymous = settings.erased_users == "anonymous"
 
     async def one(self, row: AssignmentRow) -> Assignment:
-        """Raises ExperimentNotFound, ExperimentNotRunning, UnknownVariant, AssignmentConflict, DatabaseUnavailable."""
+        """The reply names the user as the request did; stored is the pseudonym, where there is one.
+
+        Raises ExperimentNotFound, ExperimentNotRunning, UnknownVariant, AssignmentConflict, UserErased,
+        DatabaseUnavailable.
+        """
+        told = row.user_id
+        row.user_id = self._pseudonym(told)
         if row.variant_key is None:
-            return await self._by_hash(row)
+            return await self._by_hash(row, told)
         outcome = (await self._accept([row]))[0]
         if outcome.outcome not in (CREATED, EXISTING):
             raise _refusal(outcome, row, in_path=True)
-        return Assignment(row.experiment, row.user_id, outcome.variant_key, outcome.assigned_at, outcome.outcome)
+        return Assignment(row.experiment, told, outcome.variant_key, outcome.assigned_at, outcome.outcome)
 
     async def batch(self, rows: list[AssignmentRow], positions: list[int], rejected: list[Rejected]) -> Recorded:
         """Records assignments made elsewhere; the good ones are stored."""
@@ -103,32 +114,34 @@ class Assigning:
         refused.sort(key=lambda item: item.index)
         return Recorded(accepted, duplicates, refused)
 
-    async def _by_hash(self, row: AssignmentRow) -> Assignment:
-        """The assignment that the user has, or a new one by the user's hash."""
+    async def _by_hash(self, row: AssignmentRow, told: str) -> Assignment:
+        """The assignment that the user has, or a new one by the hash of the id that was told."""
         definition, held = await self._known.find(row.experiment, row.user_id)
         if held is not None:
-            return Assignment(row.experiment, row.user_id, held.variant_key, held.assigned_at, EXISTING)
+            return Assignment(row.experiment, told, held.variant_key, held.assigned_at, EXISTING)
         # What is known may be half a second old: it says yes, which PostgreSQL looks at again, but never no.
         if definition is not None and definition.status == "running":
-            made = await self._made(row, definition, definition.revision)
+            made = await self._made(row, told, definition, definition.revision)
             if made is not None:
                 return made
         definition, key, at = await self._state(row)
         if key is not None and at is not None:
             self._known.assigned(row.experiment, row.user_id, definition, key, at)
-            return Assignment(row.experiment, row.user_id, key, at, EXISTING)
+            return Assignment(row.experiment, told, key, at, EXISTING)
         if definition.status != "running":
             raise ExperimentNotRunning(f"experiment {row.experiment!r} is {definition.status}")
-        made = await self._made(row, definition, None)
-        return made or Assignment(row.experiment, row.user_id, None, None, NOT_COVERED)
+        made = await self._made(row, told, definition, None)
+        return made or Assignment(row.experiment, told, None, None, NOT_COVERED)
 
-    async def _made(self, row: AssignmentRow, definition: Definition, revision: int | None) -> Assignment | None:
+    async def _made(
+        self, row: AssignmentRow, told: str, definition: Definition, revision: int | None
+    ) -> Assignment | None:
         """The assignment by this definition, or the one that was there; None outside the coverage.
 
         With a revision, None too where the experiment has another by now or does not run; else raises as `one` does.
         """
         chosen = choose_variant(
-            seed=definition.seed, user_id=row.user_id, weights=definition.weights, coverage=definition.coverage
+            seed=definition.seed, user_id=told, weights=definition.weights, coverage=definition.coverage
         )
         if chosen is None:
             return None
@@ -137,13 +150,15 @@ class Assigning:
         outcome = (await self._accept([made]))[0]
         if outcome.outcome == "conflict":
             outcome.outcome = EXISTING  # a client that named a variant was first: what it recorded holds
+        if outcome.outcome == "erased" and self._anonymous:
+            return Assignment(row.experiment, told, made.variant_key, None, ANONYMOUS)
         if outcome.outcome not in (CREATED, EXISTING):
             if revision is not None:
                 return None
             raise _refusal(outcome, made, in_path=True)
         if outcome.variant_key is not None and outcome.assigned_at is not None:
             self._known.assigned(row.experiment, row.user_id, definition, outcome.variant_key, outcome.assigned_at)
-        return Assignment(row.experiment, row.user_id, outcome.variant_key, outcome.assigned_at, outcome.outcome)
+        return Assignment(row.experiment, told, outcome.variant_key, outcome.assigned_at, outcome.outcome)
 
     async def _state(self, row: AssignmentRow) -> tuple[Definition, str | None, str | None]:
         """PostgreSQL's word: the definition, variant and time of the user's assignment. Raises ExperimentNotFound."""
@@ -203,6 +218,8 @@ def _refusal(outcome: _Outcome, row: AssignmentRow, *, in_path: bool) -> ApiErro
         case "unknown_experiment":
             kind = ExperimentNotFound if in_path else UnknownExperiment
             return kind(f"experiment {row.experiment!r} does not exist")
+        case "erased":
+            return UserErased("the user of this assignment was erased")
         case "not_running":
             return ExperimentNotRunning(f"experiment {row.experiment!r} is not running")
         case _:

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from neonblue_api.fact_input import UNDECODABLE, Rejected, items_of, refusal_of, rejected
 from neonblue_api.input_rules import ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
+from neonblue_api.pseudonyms import pseudonyms
 from neonblue_api.settings import Settings
 from neonblue_api.strict_json import JsonRefused, check_object
 
@@ -69,10 +70,11 @@ class AssignmentReader:
         self._max_batch = settings.max_batch
         self._max_depth = settings.max_depth
         self._max_attributes = settings.max_properties
+        self._pseudonym = pseudonyms(settings)
         self._clock = TimeRule(settings)
 
     def one(self, experiment: str, body: bytes, request_id: str | None) -> AssignmentRow:
-        """Raises MalformedJson or InvalidInput."""
+        """The user as sent: the variant is chosen by that id. Raises MalformedJson or InvalidInput."""
         try:
             return self._row(_one, body, request_id, experiment)
         except (JsonRefused, FieldError) as wrong:
@@ -84,7 +86,9 @@ class AssignmentReader:
         rows, positions, refused = [], [], []
         for index, item in enumerate(items):
             try:
-                rows.append(self._row(_of_batch, item, request_id))
+                row = self._row(_of_batch, item, request_id)
+                row.user_id = self._pseudonym(row.user_id)
+                rows.append(row)
                 positions.append(index)
             except (JsonRefused, FieldError) as wrong:
                 refused.append(rejected(index, wrong, "the assignment"))

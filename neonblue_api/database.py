@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from neonblue_api.disk import Disk
-from neonblue_api.errors import DatabaseUnavailable
+from neonblue_api.errors import DatabaseUnavailable, PrivacyKeyMissing
 from neonblue_api.settings import Settings
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _TRIES = 4
 _LONGEST_QUEUE = 10.0
 _RACES = {"40001", "40P01"}  # serialization failure, deadlock: the whole transaction is simply run again
+_NO_KEY = "55000"  # said by sql/postgres/062 alone: people were erased, and this API cannot know them again
 _MISSING = {"42P01", "42883", "42703", "3F000", "3D000"}  # undefined table, function, column, schema, database
 
 
@@ -33,12 +34,14 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         url = make_url(settings.postgres_url.get_secret_value()).set(drivername="postgresql+psycopg")
         self.deadline = settings.database_deadline
+        key = settings.privacy_key.get_secret_value() if settings.privacy_key else ""
         self._engine = create_async_engine(
             url,
             pool_size=settings.pool_size,
             max_overflow=0,
             pool_timeout=settings.pool_timeout,
             pool_use_lifo=True,
+            hide_parameters=True,  # an error that is logged names no user
             connect_args={
                 "connect_timeout": 2,
                 "application_name": "neonblue_api",
@@ -47,7 +50,8 @@ class Database:
                 "keepalives_interval": 2,
                 "keepalives_count": 3,
                 "tcp_user_timeout": 10_000,
-                "options": f"-c statement_timeout={int(settings.statement_timeout * 1000)} -c timezone=UTC",
+                "options": f"-c statement_timeout={int(settings.statement_timeout * 1000)} -c timezone=UTC"
+                + (f" -c neonblue.privacy_key={key}" if key else ""),
             },
         )
         # In autocommit a call is one round trip that has committed when it answers; both share the one pool.
@@ -168,6 +172,9 @@ class Database:
                     raise DatabaseUnavailable(f"PostgreSQL does not answer: {_first_line(cause)}") from error
                 elif state in _RACES:
                     raise DatabaseUnavailable(f"PostgreSQL found no turn for it: {_first_line(cause)}") from error
+                elif state == _NO_KEY:
+                    logger.error("PostgreSQL: %s", _first_line(cause))
+                    raise PrivacyKeyMissing(_first_line(cause)) from error
                 elif state in _MISSING:
                     logger.error("PostgreSQL lacks part of the schema: %s", cause)
                     raise DatabaseUnavailable(f"the schema is not applied: {_first_line(cause)}") from error

@@ -65,7 +65,7 @@ _SCHEMAS: dict[str, Any] = {
         user_id=_TEXT,
         variant_key=_TEXT_OR_NULL,
         assigned_at=_TIME_OR_NULL,
-        outcome={"type": "string", "enum": ["created", "existing", "not_covered"]},
+        outcome={"type": "string", "enum": ["created", "existing", "not_covered", "anonymous"]},
     ),
 }
 _SCHEMAS |= {

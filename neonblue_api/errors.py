@@ -175,6 +175,11 @@ class TokenNotFound(NotFound):
     title = "No such token"
 
 
+class ErasureNotFound(NotFound):
+    code = "erasure_not_found"
+    title = "The erasure does not exist"
+
+
 class MethodNotAllowed(ApiError):
     status = 405
     code = "method_not_allowed"
@@ -318,6 +323,13 @@ class NotAssigned(Refused):
     way_out = "assign the user first, or leave experiment out: the event then counts where the user is assigned"
 
 
+class UserErased(Refused):
+    code = "user_erased"
+    title = "The user was erased"
+    rule = "nothing is stored of somebody who was erased (NEONBLUE_ERASED_USERS says what becomes of it)"
+    way_out = "stop sending facts of this user; one who comes back needs a new user id"
+
+
 class BatchRefused(Refused):
     code = "batch_refused"
     title = "Nothing of the batch was stored"
@@ -365,6 +377,13 @@ class DiskNearlyFull(Unavailable):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, retry_after=5)
+
+
+class PrivacyKeyMissing(Unavailable):
+    code = "privacy_key_missing"
+    title = "People cannot be known by a hash"
+    rule = "erasures need the setting NEONBLUE_PRIVACY_KEY, the same on every process and for ever"
+    way_out = "set it and start the API again; where people were erased before, to the value that it had"
 
 
 class AnalyticsUnavailable(Unavailable):

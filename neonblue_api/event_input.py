@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from neonblue_api.errors import MalformedJson
 from neonblue_api.fact_input import UNDECODABLE, Rejected, check_count, items_of, refusal_of, rejected
 from neonblue_api.input_rules import Bounds, ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
+from neonblue_api.pseudonyms import pseudonyms
 from neonblue_api.settings import Settings
 from neonblue_api.strict_json import JsonRefused, check_extent, check_object, holds_no_repeats, read_strictly
 
@@ -84,6 +85,7 @@ class EventReader:
         self._max_batch = settings.max_batch
         self._max_depth = settings.max_depth
         self._max_properties = settings.max_properties
+        self._pseudonym = pseudonyms(settings) if settings.pseudonymous_users else None
         self._clock = TimeRule(settings)
 
     def one(self, body: bytes, request_id: str | None) -> EventRow:
@@ -191,7 +193,7 @@ class EventReader:
         # An id, experiment or session that is there is never empty: what is false is UNSET or null.
         return EventRow(
             event.id or uuid4(),
-            event.user_id,
+            event.user_id if self._pseudonym is None else self._pseudonym(event.user_id),
             event.event_type,
             timestamp,
             event.experiment or None,
@@ -203,3 +205,8 @@ class EventReader:
 
 def encode_rows(rows: list[EventRow]) -> str:
     return _encode(rows).decode()
+
+
+def anonymous(row: EventRow) -> EventRow:
+    """That something happened and when, of nobody; the same event again is the same row."""
+    return EventRow(row.id, f"anonymous-{row.id}", row.event_type, row.timestamp, None, _NO_PROPERTIES, None, None)

@@ -11,6 +11,7 @@ from neonblue_api.models.audit import AuditEntry
 from neonblue_api.models.changes import Change
 from neonblue_api.models.experiments import Experiment, MetricOfExperiment, Phase, Variant
 from neonblue_api.models.metrics import Metric
+from neonblue_api.models.privacy import Erasure, ErasureStep
 from neonblue_api.models.tokens import NewToken, Token
 
 _AT = datetime(2026, 1, 31, 23, 59, 59, 123456, UTC)
@@ -77,6 +78,13 @@ _AUDIT_ENTRY = AuditEntry(
     entry_sha256="2f6d…",
 )
 _CHANGE = Change.of(_AUDIT_ENTRY)
+_ERASURE = Erasure(
+    erasure_id=7,
+    requested_at=_AT,
+    requested_by="support desk",
+    finished_at=_AT,
+    steps=[ErasureStep(step="facts", done_at=_AT), ErasureStep(step="log", done_at=_AT)],
+)
 _ROW = {"metric": "purchase", "users": 5012, "sum": 530.0, "mean": 0.1057, "cutoff_at": _AT}
 _RESULTS = results.assemble(
     _EXPERIMENT,
@@ -150,13 +158,25 @@ def _page(item: Any) -> dict[str, Any]:
 
 
 _MODELS: list[BaseModel] = [
-    *(_EXPERIMENT, _VARIANTS[0], _PHASE, _METRIC, _TOKEN, _CHANGE, _AUDIT_ENTRY, _RESULTS, _SUMMARY, _JOURNEY),
+    *(
+        _EXPERIMENT,
+        _VARIANTS[0],
+        _PHASE,
+        _METRIC,
+        _TOKEN,
+        _CHANGE,
+        _AUDIT_ENTRY,
+        _RESULTS,
+        _SUMMARY,
+        _JOURNEY,
+        _ERASURE,
+    ),
     NewToken(token="nb_…", **_TOKEN.model_dump()),  # noqa: S106 - shows the form
     analyses.TimeSeries(experiment=_KEY, grain="day", points=[_POINT], truncated=False),
     analyses.Properties(experiment=_KEY, property="device", cells=[_CELL], truncated=False),
     analyses.Funnel(experiment=_KEY, variants=[_FUNNEL]),
 ]
-_PAGED = ("Experiment", "Metric", "Token", "Change", "AuditEntry", "Journey")
+_PAGED = ("Experiment", "Metric", "Token", "Change", "AuditEntry", "Journey", "Erasure")
 # Name of a schema → its example.
 REPLIES: dict[str, Any] = {type(model).__name__: model.model_dump(mode="json") for model in _MODELS}
 REPLIES |= {f"Page_{name}_": _page(REPLIES[name]) for name in _PAGED}

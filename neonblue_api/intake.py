@@ -8,18 +8,20 @@ from typing import Any
 import psycopg
 
 from neonblue_api.database import Database
-from neonblue_api.errors import ApiError, EventConflict, NotAssigned, UnknownExperiment
-from neonblue_api.event_input import Decoded, EventRow, encode_rows
+from neonblue_api.errors import ApiError, EventConflict, NotAssigned, UnknownExperiment, UserErased
+from neonblue_api.event_input import Decoded, EventRow, anonymous, encode_rows
 from neonblue_api.fact_input import Rejected
 from neonblue_api.repeats import Calls, in_calls
+from neonblue_api.settings import Settings
 
 _ACCEPT = "select event_position, outcome from accept_events(%s::text::jsonb)"
 
-DUPLICATE, CONFLICT = "duplicate", "conflict"
+DUPLICATE, CONFLICT, ERASED = "duplicate", "conflict", "erased"
 _REFUSALS: dict[str, type[ApiError]] = {
     CONFLICT: EventConflict,
     "unknown_experiment": UnknownExperiment,
     "not_assigned": NotAssigned,
+    ERASED: UserErased,
 }
 
 
@@ -46,14 +48,17 @@ def refusal(outcome: str, row: EventRow) -> ApiError:
         return EventConflict(f"event {row.id} was stored before with other content")
     if kind is UnknownExperiment:
         return UnknownExperiment(f"experiment {row.experiment!r} does not exist")
+    if kind is UserErased:
+        return UserErased(f"the user of event {row.id} was erased")
     return NotAssigned(f"user {row.user_id!r} is not assigned in experiment {row.experiment!r}")
 
 
 class Intake:
     """Stores events; every method returns after the commit."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
+        self._keep_anonymous = settings.erased_users == "anonymous"
         self._singles = _Gatherer(self)
 
     async def one(self, row: EventRow) -> str:
@@ -92,10 +97,12 @@ class Intake:
             found: dict[int, str] = {}
             if len(calls) == 1 and not atomic:
                 found = await self._accept(driver, texts[0], calls[0])
+                await self._without_user(driver, rows, found)
                 return _with_repeats(found, split)
             async with driver.transaction():
                 for positions, text in zip(calls, texts, strict=True):
                     found |= await self._accept(driver, text, positions)
+                await self._without_user(driver, rows, found)
                 found = _with_repeats(found, split)
                 if atomic and any(outcome != DUPLICATE for outcome in found.values()):
                     raise _RollBack(found)
@@ -105,6 +112,17 @@ class Intake:
             return await self._database.store(store)
         except _RollBack as rolled_back:
             return rolled_back.outcomes
+
+    async def _without_user(
+        self, driver: psycopg.AsyncConnection[Any], rows: list[EventRow], found: dict[int, str]
+    ) -> None:
+        """Where the settings ask for it, events of erased people are stored as nobody's; `found` then says so."""
+        positions = [position for position, outcome in found.items() if outcome == ERASED]
+        if not positions or not self._keep_anonymous:
+            return
+        for position in positions:
+            del found[position]
+        found |= await self._accept(driver, encode_rows([anonymous(rows[p]) for p in positions]), positions)
 
     async def _accept(
         self, driver: psycopg.AsyncConnection[Any], text: str, positions: Sequence[int]

@@ -18,6 +18,7 @@ from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
 from neonblue_api.known import Known
 from neonblue_api.middleware import BrowserOrigins, RequestId
+from neonblue_api.pseudonyms import pseudonyms
 from neonblue_api.rate_limits import RateLimits
 from neonblue_api.redis_link import RedisLink
 from neonblue_api.routes import (
@@ -29,6 +30,7 @@ from neonblue_api.routes import (
     experiments,
     health,
     metrics,
+    privacy,
     results,
     tokens,
     users,
@@ -48,15 +50,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.database = database
     app.state.analytics = Analytics(settings)
     app.state.tokens = Tokens(settings, database)
-    app.state.intake = Intake(database)
+    app.state.intake = Intake(database, settings)
     app.state.redis = link = RedisLink(settings) if settings.redis_url else None
     app.state.known = Known(settings, link)
     app.state.sessions = Sessions(settings, link)
     app.state.rate_limits = RateLimits(settings, link, app)
-    app.state.assigning = Assigning(database, app.state.known)
+    app.state.assigning = Assigning(database, app.state.known, settings)
     app.state.event_reader = EventReader(settings)
     app.state.assignment_reader = AssignmentReader(settings)
     app.state.user_reader = UserReader(settings)
+    app.state.pseudonym = pseudonyms(settings)
     # What was imported lives as long as the process: looking through it at every collection costs more than decoding a
     # batch, which makes thousands of objects that reference counting frees.
     gc.collect()
@@ -95,6 +98,7 @@ def create_app() -> FastAPI:
         analyses,
         changes,
         audit,
+        privacy,
         tokens,
         health,
     ):

@@ -1,9 +1,10 @@
 """Everything a deployment may set, read from the environment; docs/contracts.md names the servers."""
 
-from typing import Any
+import re
+from typing import Any, Literal, Self
 
 from limits import parse
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _FORMS = {
@@ -74,6 +75,25 @@ class Settings(BaseSettings):
     # Requests of a token to a route: "POST /v1/events=1000/second, *=50/second"; * is each route that is not named.
     rate_limits: str = ""
 
+    # People: erased ones are known again by a hash under this key, and nobody is named with pseudonymous_users.
+    privacy_key: SecretStr | None = None
+    pseudonymous_users: bool = False
+    # What becomes of an event of somebody who was erased: refused, or kept without user, session and properties.
+    erased_users: Literal["refuse", "anonymous"] = "refuse"
+
+    @field_validator("privacy_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch("[A-Za-z0-9_-]{32,64}", value.get_secret_value()):
+            raise ValueError("must be 32 to 64 characters of A-Z a-z 0-9 _ -, as `openssl rand -hex 32` makes them")
+        return value
+
+    @model_validator(mode="after")
+    def _pseudonyms_have_a_key(self) -> Self:
+        if self.pseudonymous_users and self.privacy_key is None:
+            raise ValueError("NEONBLUE_PSEUDONYMOUS_USERS needs NEONBLUE_PRIVACY_KEY, by which pseudonyms are made")
+        return self
+
     @field_validator("postgres_url", "clickhouse_url", "redis_url", "lockout_storage")
     @classmethod
     def _is_a_url(cls, value: SecretStr | None, info: object) -> SecretStr | None:
@@ -118,6 +138,9 @@ def load_settings() -> Settings:
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False):
+            if not problem["loc"]:
+                lines.append(problem["msg"].removeprefix("Value error, "))
+                continue
             name = "NEONBLUE_" + str(problem["loc"][0]).upper()
             form = _FORMS.get(str(problem["loc"][0]), ("", ""))[1]
             if problem["type"] == "missing":

@@ -8,6 +8,7 @@ from neonblue_api.access import Tokens
 from neonblue_api.analytics import Analytics
 from neonblue_api.database import Database
 from neonblue_api.known import Known
+from neonblue_api.pseudonyms import Pseudonym
 from neonblue_api.settings import Settings
 from neonblue_api.user_input import UserReader
 
@@ -42,6 +43,11 @@ def _user_reader(request: Request) -> UserReader:
     return reader
 
 
+def _pseudonym(request: Request) -> Pseudonym:
+    pseudonym: Pseudonym = request.app.state.pseudonym
+    return pseudonym
+
+
 def _request_id(request: Request) -> str:
     request_id: str = request.state.request_id
     return request_id
@@ -53,4 +59,5 @@ AnalyticsDep = Annotated[Analytics, Depends(_analytics)]
 KnownDep = Annotated[Known, Depends(_known)]
 TokensDep = Annotated[Tokens, Depends(_tokens)]
 UserReaderDep = Annotated[UserReader, Depends(_user_reader)]
+PseudonymDep = Annotated[Pseudonym, Depends(_pseudonym)]
 RequestIdDep = Annotated[str, Depends(_request_id)]

@@ -13,6 +13,7 @@ from neonblue_local.commands.backup import backup, restore
 from neonblue_local.commands.dead_letters import dead_letters
 from neonblue_local.commands.demo import demo
 from neonblue_local.commands.import_ import import_
+from neonblue_local.commands.privacy import privacy
 from neonblue_local.commands.prune import prune
 from neonblue_local.commands.replay import recover, replay
 from neonblue_local.commands.tokens import tokens
@@ -48,6 +49,7 @@ commands.command("dead-letters")(dead_letters)
 commands.command()(backup)
 commands.command()(restore)
 commands.command()(prune)
+commands.add_typer(privacy, name="privacy")
 commands.command()(analyze)
 commands.add_typer(tokens, name="tokens")
 commands.add_typer(audit, name="audit")

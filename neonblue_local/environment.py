@@ -46,6 +46,7 @@ def create(home: Home) -> dict[str, str]:
         postgres=_password(known.get("NEONBLUE_POSTGRES_URL")),
         clickhouse=_password(known.get("NEONBLUE_CLICKHOUSE_URL")),
         token=known.get("NEONBLUE_API_TOKEN") or secrets.token_urlsafe(32),
+        privacy=known.get("NEONBLUE_PRIVACY_KEY") or secrets.token_urlsafe(32),
     )
     # Lines that a user added stay.
     values = known | values
@@ -59,7 +60,7 @@ def password(url: str) -> str:
     return urlsplit(url).password or ""
 
 
-def _values(home: Home, *, postgres: str, clickhouse: str, token: str) -> dict[str, str]:
+def _values(home: Home, *, postgres: str, clickhouse: str, token: str, privacy: str) -> dict[str, str]:
     owner = f"postgresql://{OWNER}:{postgres}@{home.address('postgres')}"
     return {
         "NEONBLUE_HOME": str(home.root),
@@ -75,6 +76,7 @@ def _values(home: Home, *, postgres: str, clickhouse: str, token: str) -> dict[s
         "NEONBLUE_CONNECT_URL": f"http://{home.address('connect')}",
         "NEONBLUE_API_URL": f"http://{home.address('api')}",
         "NEONBLUE_API_TOKEN": token,
+        "NEONBLUE_PRIVACY_KEY": privacy,
         "NEONBLUE_DAGSTER_URL": f"http://{home.address('dagster-webserver')}",
         "DAGSTER_HOME": str(home.data("dagster")),
     }

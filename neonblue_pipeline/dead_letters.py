@@ -7,6 +7,7 @@ from typing import Any
 
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.erasing import lock
 from neonblue_pipeline.replay import LANDING_COLUMNS
 from neonblue_pipeline.settings import TOPIC, Settings
 
@@ -53,7 +54,7 @@ def replay(settings: Settings) -> int:
     One that landed goes through the views again, any other through the topic, with its key and to its partition.
     """
     sent = 0
-    with clickhouse_client.connect(settings, "neonblue_pipeline dead letters") as clickhouse:
+    with lock.beside(settings), clickhouse_client.connect(settings, "neonblue_pipeline dead letters") as clickhouse:
         began = clickhouse.rows("select now64(6)")[0][0]
         while True:
             # What fails again is received after the beginning, and is not sent a second time.

@@ -6,6 +6,7 @@ from neonblue_pipeline import jobs, schedules, sensors
 from neonblue_pipeline.assets import (
     checks,
     health,
+    privacy,
     reconciliation,
     recovery,
     rollups,
@@ -28,6 +29,7 @@ defs = dg.Definitions(
         recovery.recovered_stream,
         recovery.replayed_span,
         health.end_to_end_health,
+        privacy.erased_users,
         upkeep.day_partitions,
         upkeep.thinned_cutoffs,
         upkeep.pruned_runs,
@@ -36,7 +38,7 @@ defs = dg.Definitions(
     asset_checks=[checks.probes_find_nothing, checks.one_variant_a_user, checks.audit_log_is_whole],
     jobs=jobs.ALL,
     schedules=schedules.ALL,
-    sensors=[sensors.alarm_sensor, sensors.connector_state, sensors.broken_stream],
+    sensors=[sensors.alarm_sensor, sensors.connector_state, sensors.broken_stream, sensors.open_erasures],
     resources={"servers": Servers()},
     # A step is a few statements to a server: a process for each would cost more than the work.
     executor=dg.in_process_executor,

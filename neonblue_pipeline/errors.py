@@ -10,6 +10,7 @@ PipelineError
 ├── NotifyError           a service did not take the message of an alarm
 ├── ReplayError           what was asked to be sent again cannot be
 ├── RecoveryError         a part of the stream cannot be brought back by itself
+├── ErasureHeld           a person cannot be erased yet
 ├── BackupError           a backup cannot be made, read or restored
 ├── AuditError            the audit log cannot be read, or is not what was asked about
 └── JobFailed             a Dagster run of a command ended in failure
@@ -54,6 +55,10 @@ class ReplayError(PipelineError):
 
 class RecoveryError(PipelineError):
     """A part of the stream cannot be brought back by itself."""
+
+
+class ErasureHeld(PipelineError):
+    """A step of an erasure cannot be done now; it is tried again. Never names the person."""
 
 
 class BackupError(PipelineError):

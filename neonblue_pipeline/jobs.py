@@ -53,5 +53,10 @@ replay = dg.define_asset_job(
     selection=dg.AssetSelection.assets("replayed_span"),
     description="A span of acceptance sent again; its config says which.",
 )
+erasures = dg.define_asset_job(
+    "erasures",
+    selection=dg.AssetSelection.assets("erased_users"),
+    description="People who asked to be forgotten: every store, step by step, down to the bytes.",
+)
 
-ALL = [setup, live, refresh, hourly, daily, health, repair, recover, replay]
+ALL = [setup, live, refresh, hourly, daily, health, repair, recover, replay, erasures]

@@ -50,7 +50,7 @@ def ensure_topic(settings: Settings) -> bool:
     config = {
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(settings.max_message_bytes),
-        "retention.ms": str(settings.kafka_retention_days * 86_400_000),
+        "retention.ms": str(settings.topic_keep_hours * 3_600_000),
         "compression.type": "producer",
     }
     shape = {"num_partitions": settings.kafka_partitions, "replication_factor": settings.kafka_replication}
@@ -61,6 +61,34 @@ def ensure_topic(settings: Settings) -> bool:
             client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, config)])
             return False
         return True
+
+
+@contextmanager
+def setting(settings: Settings, name: str, value: str) -> Iterator[None]:
+    """A setting of the topic for the length of the block, the broker's default after it."""
+    from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType
+
+    def alter(change: object) -> None:
+        with admin(settings) as client:
+            client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, {name: change})])
+
+    alter(value)
+    try:
+        yield
+    finally:
+        alter((AlterConfigOp.DELETE, None))
+
+
+def delete_records(settings: Settings, before: dict[int, int]) -> int:
+    """Deletes the messages of each partition whose offset is smaller; returns how many were there."""
+    from kafka import TopicPartition
+
+    begins = {p: begin for p, (begin, _) in end_offsets(settings).items()}
+    wanted = {TopicPartition(TOPIC, p): offset for p, offset in before.items() if offset > begins.get(p, offset)}
+    if wanted:
+        with admin(settings) as client:
+            client.delete_records(wanted)
+    return sum(offset - begins[place.partition] for place, offset in wanted.items())
 
 
 def committed_offsets(settings: Settings) -> dict[int, int]:
@@ -81,6 +109,19 @@ def end_offsets(settings: Settings) -> dict[int, tuple[int, int]]:
     finally:
         consumer.close()
     return {p.partition: (begins[p], ends[p]) for p in partitions}
+
+
+def bytes_on_disk(settings: Settings) -> int:
+    """Of the topic, all replicas together."""
+    with admin(settings) as client:
+        brokers = client.describe_log_dirs([TOPIC])
+    return sum(
+        partition["partition_size"]
+        for broker in brokers
+        for folder in broker["log_dirs"]
+        for topic in folder["topics"]
+        for partition in topic["partitions"]
+    )
 
 
 def lag(settings: Settings) -> dict[int, int]:

@@ -1,8 +1,9 @@
 """Rollups against a recount of the events behind them."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
+from neonblue_pipeline import rollup
 from neonblue_pipeline.clickhouse import ClickHouse
 
 
@@ -27,7 +28,10 @@ def rollup_differences(
     if days is None:
         return [], set()
     waiting = _waiting(clickhouse)
-    bounds: dict[str, Any] = {"first_day": days[0], "last_day": days[1], "except": sorted(waiting)}
+    first = max(days[0], rollup.days_without_events_until(clickhouse) + timedelta(days=1))
+    if first > days[1]:
+        return [], set()
+    bounds: dict[str, Any] = {"first_day": first, "last_day": days[1], "except": sorted(waiting)}
     found = clickhouse.read("rollup_differences", **bounds)
     # A day that became dirty while it was counted is no difference.
     waiting |= _waiting(clickhouse)

@@ -14,6 +14,7 @@ import psycopg
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.erasing import lock
 from neonblue_pipeline.errors import ReplayError
 from neonblue_pipeline.kept import first_kept, kept_from
 from neonblue_pipeline.reconcile import (
@@ -118,8 +119,9 @@ def replay(
     if start >= until:
         raise ReplayError(f"the span from {start} to {until} is empty; its end must be after its start")
     if source == "outbox":
-        return resend(settings, start, until, types)
-    with clickhouse_client.connect(settings, "neonblue_pipeline replay") as clickhouse:
+        with lock.beside(settings):
+            return resend(settings, start, until, types)
+    with lock.beside(settings), clickhouse_client.connect(settings, "neonblue_pipeline replay") as clickhouse:
         return derive(clickhouse, start, until, types)
 
 
@@ -138,6 +140,7 @@ def heal(
     healed = Healed()
     minutes = settings.reconciliation_window_minutes
     with (
+        lock.beside(settings),
         psycopg.connect(settings.postgres_url, autocommit=True) as postgres,
         clickhouse_client.connect(settings, "neonblue_pipeline replay") as clickhouse,
     ):

@@ -15,6 +15,7 @@ from neonblue_pipeline.arrival import await_consumed
 from neonblue_pipeline.assets.health import CANARY_USER
 from neonblue_pipeline.backup import Backup
 from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.erasing import again, steps
 from neonblue_pipeline.errors import BackupError
 from neonblue_pipeline.replay import Healed
 from neonblue_pipeline.settings import CONNECTOR, Settings
@@ -53,13 +54,21 @@ _AT_ONCE = 32 << 20
 
 
 def restore(
-    settings: Settings, folder: Path, *, overwrite: bool = False, tell: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    erasures: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Healed:
-    """Makes both databases what they were; returns what had to be sent again. Raises BackupError.
+    """Makes both databases what they were; returns what had to be sent again. Raises BackupError, ErasureHeld.
 
-    Without `overwrite` it refuses servers that hold experiments, assignments or events.
+    Without `overwrite` it refuses servers that hold experiments, assignments or events. Who was erased since is erased
+    again, as the ledger of this PostgreSQL or the file `erasures` says, before anybody can read it.
     """
     found = backup.read(folder)
+    erased = again.read_file(erasures) if erasures else []
+    erased += again.read(settings)
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
         there = backup.facts_in(postgres, CANARY_USER)
     if there and not overwrite:
@@ -74,7 +83,12 @@ def restore(
     _restore_clickhouse(settings, folder, found, tell)
     _start_stream(settings)
     tell("what ClickHouse lacks is sent again")
-    return replay.heal(settings, tell=tell)
+    healed = replay.heal(settings, tell=tell)
+    again.add(settings, erased)
+    if number := again.open_again(settings):
+        tell(f"{number} people are erased again")
+        steps.erase(settings, tell)
+    return healed
 
 
 def _stop_stream(settings: Settings, found: Backup, tell: Callable[[str], None]) -> None:

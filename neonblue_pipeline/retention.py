@@ -1,4 +1,4 @@
-"""Dropping old days whole: outbox, events, and months of landing; never one that is not proven. No Dagster.
+"""Dropping what is old, whole: days of outbox and events, months of landing; never one that is not proven. No Dagster.
 
 A day of the outbox is dropped when the slot has passed everything that was written until now, each of its rows landed,
 and each of its facts can be queried as it was accepted, which the ledger then says. A day of the events is dropped when
@@ -7,50 +7,21 @@ with all after it: what is kept has no holes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
 
 from neonblue_pipeline import clickhouse as clickhouse_client
-from neonblue_pipeline import reconcile
+from neonblue_pipeline import reconcile, retention_analytics
 from neonblue_pipeline.arrival import await_arrival
-from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.kept import TABLES, Day, days, kept_from
 from neonblue_pipeline.reconcile import LANDING, PROCESSED, Databases
+from neonblue_pipeline.retained import Held, Retained
 from neonblue_pipeline.settings import Settings
 
 _PROVEN = "neonblue: proven, to be dropped"
 _ONE_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Held:
-    """Days past their time that could not be dropped: from which on, how many, their bytes, why, what to do."""
-
-    table: str
-    first: date
-    days: int
-    size: int
-    since: date
-    why: str
-    cure: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.table}: {self.days} days from {self.first} on ({self.size:,} bytes) should have been dropped since "
-            f"{self.since} and are kept: {self.why}. {self.cure}"
-        )
-
-
-@dataclass
-class Retained:
-    """What one run dropped, by name, with the bytes that PostgreSQL has back; and what it may not drop."""
-
-    dropped: list[str] = field(default_factory=list)
-    bytes_freed: int = 0
-    held: list[Held] = field(default_factory=list)
 
 
 def drop_old_days(
@@ -82,7 +53,11 @@ def drop_old_days(
                 done.dropped.append(day.name)
                 done.bytes_freed += day.size
         if settings.landing_keep_days:
-            _drop_landing(settings, postgres, clickhouse, today, done, tell)
+            retention_analytics.drop_landing(settings, postgres, clickhouse, today, done, tell)
+        if settings.raw_events_keep_months:
+            retention_analytics.drop_raw_events(settings, postgres, clickhouse, today, done, tell)
+        if settings.dead_letters_keep_days:
+            retention_analytics.drop_dead_letters(settings, clickhouse, done, tell)
     return done
 
 
@@ -146,29 +121,3 @@ def _end_drops(postgres: "psycopg.Connection[Any]", table: str) -> None:
         if pending:
             postgres.execute(f"alter table {table} detach partition {day.name} finalize".encode())
         postgres.execute(f"drop table {day.name}".encode())
-
-
-def _drop_landing(
-    settings: Settings,
-    postgres: "psycopg.Connection[Any]",
-    clickhouse: ClickHouse,
-    today: date,
-    done: Retained,
-    tell: Callable[[str], None],
-) -> None:
-    """Months of landing whose outbox was dropped, and so was proven; what nobody has read yet stays."""
-    outbox = kept_from(postgres, "outbox_log")
-    for month in clickhouse.read("landing_months"):
-        due = month["ended_on"] + timedelta(days=settings.landing_keep_days)
-        # What the outbox still has is compared with landing; if its days are held, that is told of them.
-        if due > today or outbox is None or month["created_to"].astimezone(UTC) >= outbox:
-            return
-        name = f"landing {month['month']}"
-        if month["open_letters"]:
-            why = f"{month['open_letters']:,} dead letters in it were not sent again"
-            cure = "`neonblue dead-letters` lists them, and sends them again or gives them up"
-            done.held.append(Held(name, month["ended_on"], 1, 0, due, why, cure))
-            return
-        clickhouse.command(f"alter table landing_rows drop partition id '{month['month']}'")
-        tell(f"dropped {name}: {month['rows']:,} messages")
-        done.dropped.append(name)

@@ -63,7 +63,8 @@ def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
     # Read after the clock: what was marked before it lies before these ends, or is of a topic that was deleted.
     ends = {number: end for number, (_, end) in kafka.end_offsets(settings).items()}
     definitions = clickhouse.rows(f"select {', '.join(_DEFINITION)} from experiment_definitions")  # noqa: S608
-    dirty = clickhouse.read("dirty_days")
+    last_dropped = days_without_events_until(clickhouse)
+    dirty = [row for row in clickhouse.read("dirty_days") if row["day"] > last_dropped]
     rolled = Rolled(days={row["day"]: row["causes"] for row in dirty})
     for days in _batches({row["day"]: row["events"] for row in dirty}, settings.rollup_batch_events):
         rolled.attributed_events += _build_days(clickhouse, days, rolled.rows)
@@ -72,6 +73,12 @@ def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
     rolled.marks_left = _forget_marks(clickhouse, committed, ends, seen_until)
     rolled.seconds = time.monotonic() - started
     return rolled
+
+
+def days_without_events_until(clickhouse: ClickHouse) -> date:
+    """The last day whose events retention may have dropped: nothing up to then can be counted again."""
+    found: date = clickhouse.rows("select max(until) from raw_events_dropped")[0][0]
+    return found
 
 
 def _batches(events_by_day: dict[date, int], limit: int) -> Iterator[list[date]]:

@@ -13,6 +13,7 @@ from neonblue_pipeline.settings import CONNECTOR
 
 _RUNS = "runs"
 _REPAIR_EVERY_S = 300
+_ERASE_EVERY_S = 60
 _UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
@@ -110,3 +111,21 @@ def broken_stream(context: dg.SensorEvaluationContext, servers: Servers) -> dg.S
     if under_way:
         return dg.SensorResult(cursor=now, skip_reason=dg.SkipReason(f"run {under_way[0].run_id} repairs it"))
     return dg.SensorResult(cursor=now, run_requests=[dg.RunRequest(tags={"neonblue/problem": now[:200]})])
+
+
+@dg.sensor(
+    name="open_erasures", job=jobs.erasures, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING
+)
+def open_erasures(context: dg.SensorEvaluationContext, servers: Servers) -> dg.SensorResult:
+    """Asks for a run, one at a time and at most one a minute, while an erasure is not over."""
+    with servers.postgres() as postgres:
+        known = postgres.execute("select to_regclass('erasures')").fetchone()
+        # Before the first setup there is no such table.
+        row = known and known[0] and postgres.execute("select from erasures where finished_at is null").fetchone()
+    if row is None:
+        return dg.SensorResult(skip_reason=dg.SkipReason("nobody waits to be forgotten"))
+    under_way = context.instance.get_runs(dg.RunsFilter(job_name=jobs.erasures.name, statuses=_UNDER_WAY), limit=1)
+    if under_way:
+        return dg.SensorResult(skip_reason=dg.SkipReason(f"run {under_way[0].run_id} is still under way"))
+    request = dg.RunRequest(run_key=f"erasures-{int(time.time() // _ERASE_EVERY_S)}")
+    return dg.SensorResult(run_requests=[request])

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     connect_url: str
     api_url: str | None = None
     api_token: str | None = None
+    dagster_postgres_url: str | None = None
 
     # How Connect and ClickHouse see the other servers, where that differs from how this process does (docker compose).
     connect_postgres_host: str | None = None
@@ -48,7 +49,7 @@ class Settings(BaseSettings):
 
     kafka_partitions: int = Field(4, ge=1)
     kafka_replication: int = Field(1, ge=1)
-    kafka_retention_days: int = Field(7, ge=1)
+    topic_keep_hours: int = Field(168, ge=1)
     max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024)
     # Freshness against idle work: the engine looks for messages every `reschedule` ms, waits for `poll` ms and writes
     # what came within `flush` ms.
@@ -63,6 +64,16 @@ class Settings(BaseSettings):
     outbox_keep_days: int = Field(14, ge=0)
     events_keep_days: int = Field(0, ge=0)
     landing_keep_days: int = Field(92, ge=0)
+    # Months of acceptance that events_processed keeps; what was counted from them stays.
+    raw_events_keep_months: int = Field(0, ge=0)
+    # Of dead letters that were sent again or given up.
+    dead_letters_keep_days: int = Field(366, ge=0)
+    # Finished runs of Dagster, with their logs.
+    dagster_keep_days: int = Field(7, ge=1)
+    # People are known by a hash under this key where they were erased; the API has the same.
+    privacy_key: str | None = Field(None, min_length=32, max_length=64, pattern="^[A-Za-z0-9_-]+$")
+    # An erasure that is not over after so long is told.
+    erasure_hours: float = Field(24, gt=0)
     rollup_batch_events: int = Field(5_000_000, ge=1)
     health_timeout_s: float = Field(60, gt=0)
     # Where alarms go (neonblue_pipeline/notify.py): URLs with secrets, separated by spaces.
@@ -80,6 +91,17 @@ class Settings(BaseSettings):
             raise ValueError("must divide a day, as 5, 15 or 60 does")
         return minutes
 
+    @field_validator("raw_events_keep_months")
+    @classmethod
+    def _events_go_before_what_follows_from_them(cls, months: int, info: ValidationInfo) -> int:
+        days = info.data.get("events_keep_days", 0)
+        if months and not 0 < days <= 28 * months:
+            raise ValueError(
+                "must be 0 (keep all) unless NEONBLUE_EVENTS_KEEP_DAYS is set, and shorter: PostgreSQL would send "
+                "again what ClickHouse has dropped"
+            )
+        return months
+
     @field_validator("outbox_keep_days", "events_keep_days", "landing_keep_days")
     @classmethod
     def _each_outlives_the_one_before(cls, days: int, info: ValidationInfo) -> int:
@@ -87,13 +109,20 @@ class Settings(BaseSettings):
         if info.field_name == "events_keep_days" and days and not outbox:
             raise ValueError("must be 0 (keep all) while NEONBLUE_OUTBOX_KEEP_DAYS is 0")
         least = {
-            "outbox_keep_days": 2,  # windows of the last day are compared again
+            # Windows of the last day are compared again, and what the topic loses is sent again from the outbox.
+            "outbox_keep_days": max(2, -(-info.data.get("topic_keep_hours", 0) // 24)),
             "events_keep_days": outbox,  # the outbox is compared with the events
-            "landing_keep_days": info.data.get("kafka_retention_days", 0) + 1,  # the topic is compared with landing
+            "landing_keep_days": -(-info.data.get("topic_keep_hours", 0) // 24)
+            + 1,  # the topic is compared with landing
         }[str(info.field_name)]
         if 0 < days < least:
             raise ValueError(f"must be 0 (keep all) or at least {least}")
         return days
+
+    @property
+    def privacy_key_text(self) -> str:
+        """As a session of PostgreSQL is told it (sql/postgres/062); empty where there is none."""
+        return self.privacy_key or ""
 
     @cached_property
     def kafka_client(self) -> dict[str, Any]:

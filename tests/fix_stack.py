@@ -24,7 +24,7 @@ import pytest
 from neonblue_local import environment
 from neonblue_local.home import HOST, PORTS, PROJECT, Home
 
-SETTINGS_OF_A_STACK = ("NEONBLUE_", "DAGSTER_HOME")
+SETTINGS_OF_A_STACK = ("NEONBLUE_", "DAGSTER_HOME", "PGOPTIONS")
 _PREFIX = ".neonblue-test-"
 # All tests come from one address, and generated requests try hundreds of wrong tokens.
 _GENEROUS = {"NEONBLUE_LOCKOUT_GUESSES": "0"}
@@ -146,6 +146,8 @@ def empty_stack() -> Iterator[Stack]:
 def _started(made: Stack, *parts: str) -> Stack:
     made.up(*parts, **_GENEROUS)
     os.environ.update(made.settings)
+    # Sessions of tests that call the functions of intake know erased people, as those of the API do.
+    os.environ["PGOPTIONS"] = f"-c neonblue.privacy_key={made.settings['NEONBLUE_PRIVACY_KEY']}"
     return made
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from neonblue_api.models.audit import AuditEntry
 from neonblue_api.models.fields import Output, UtcTime
 
-Changed = Literal["experiment", "metric", "assignment", "token"]
+Changed = Literal["experiment", "metric", "assignment", "token", "privacy"]
 
 
 class Change(Output):

@@ -32,7 +32,7 @@ from neonblue_api.models.analyses import (
 from neonblue_api.models.experiments import Experiment
 from neonblue_api.models.fields import Key, Page, UtcTime
 from neonblue_api.replies import responses
-from neonblue_api.state import AnalyticsDep, DatabaseDep
+from neonblue_api.state import AnalyticsDep, DatabaseDep, PseudonymDep
 
 router = APIRouter(prefix="/v1/experiments/{key}", tags=["results"])
 _ERRORS = (InvalidInput, ExperimentNotFound, DatabaseUnavailable, AnalyticsUnavailable)
@@ -60,6 +60,7 @@ async def get_journeys(
     _: ReadDep,
     database: DatabaseDep,
     analytics: AnalyticsDep,
+    pseudonym: PseudonymDep,
     user_id: Annotated[str, Query(max_length=256, description="Only this user.")] = "",
     variant: Annotated[str, Query(max_length=128, description="Only users of this variant.")] = "",
     limit: LimitDep = 100,
@@ -77,7 +78,7 @@ async def get_journeys(
     rows = await analytics.read(
         "experiment_journeys",
         experiment_id=experiment_id,
-        user_id=user_id,
+        user_id=pseudonym(user_id) if user_id else "",
         variant=variant,
         after_user=after_user,
         after_day=after_day,

@@ -30,12 +30,13 @@ from neonblue_api.errors import (
     MalformedJson,
     UnknownVariant,
     UnsupportedMediaType,
+    UserErased,
 )
 from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
 from neonblue_api.models.fields import Key
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.settings import Settings
-from neonblue_api.state import DatabaseDep, KnownDep, RequestIdDep
+from neonblue_api.state import DatabaseDep, KnownDep, PseudonymDep, RequestIdDep
 
 router = APIRouter(prefix="/v1", tags=["assignments"])
 _intake_routes = APIRouter(route_class=DirectRoute)
@@ -58,7 +59,13 @@ _PAGE = text("""
     responses=reply_of(201, "Assignment")
     | reply_of(200, "Assignment")
     | responses(
-        *_BODY_ERRORS, ExperimentNotFound, ExperimentNotRunning, UnknownVariant, AssignmentConflict, DatabaseUnavailable
+        *_BODY_ERRORS,
+        ExperimentNotFound,
+        ExperimentNotRunning,
+        UnknownVariant,
+        UserErased,
+        AssignmentConflict,
+        DatabaseUnavailable,
     ),
     openapi_extra=body_of({JSON: "AssignmentIn"}) | key_in_path("key"),
 )
@@ -112,6 +119,7 @@ async def list_assignments(
     key: Key,
     _: ReadDep,
     database: DatabaseDep,
+    pseudonym: PseudonymDep,
     user_id: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
     variant_key: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
     limit: LimitDep = 100,
@@ -125,7 +133,7 @@ async def list_assignments(
         values = {
             "experiment_id": experiment_id,
             "after": place[0] if place else None,
-            "user_id": user_id,
+            "user_id": None if user_id is None else pseudonym(user_id),
             "variant_key": variant_key,
             "limit": limit + 1,
         }
@@ -148,9 +156,11 @@ async def delete_assignment(
     database: DatabaseDep,
     known: KnownDep,
     request_id: RequestIdDep,
+    pseudonym: PseudonymDep,
     user_id: Annotated[str, Query(min_length=1, max_length=256)],
 ) -> None:
     """Take a user's assignment back, while no event names it. Assigned anew by hash, it is the same variant."""
+    user_id = pseudonym(user_id)
 
     async def work(connection: AsyncConnection) -> None:
         outcome = await connection.scalar(

@@ -27,13 +27,14 @@ from neonblue_api.errors import (
     NotAssigned,
     UnknownExperiment,
     UnsupportedMediaType,
+    UserErased,
 )
 from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
 from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.settings import Settings
-from neonblue_api.state import DatabaseDep
+from neonblue_api.state import DatabaseDep, PseudonymDep
 
 router = APIRouter(tags=["events"])
 _intake_routes = APIRouter(route_class=DirectRoute)
@@ -59,7 +60,7 @@ _PAGE = text("""
     status_code=202,
     response_class=Response,
     responses=reply_of(202, "EventStored")
-    | responses(*_BODY_ERRORS, UnknownExperiment, NotAssigned, EventConflict, DatabaseUnavailable),
+    | responses(*_BODY_ERRORS, UnknownExperiment, NotAssigned, UserErased, EventConflict, DatabaseUnavailable),
     openapi_extra=body_of({JSON: "EventIn"}),
 )
 async def send_event(request: Request) -> Response:
@@ -126,6 +127,7 @@ DIRECT: dict[tuple[str, str], Endpoint] = {
 async def list_events(
     _: ReadDep,
     database: DatabaseDep,
+    pseudonym: PseudonymDep,
     user_id: Annotated[str, Query(min_length=1, max_length=256)],
     event_type: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
     experiment: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
@@ -139,7 +141,7 @@ async def list_events(
 
     async def work(connection: AsyncConnection) -> list[Any]:
         values = {
-            "user_id": user_id,
+            "user_id": pseudonym(user_id),
             "event_type": event_type,
             "experiment": experiment,
             "after_time": place[0] if place else None,

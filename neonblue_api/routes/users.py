@@ -22,11 +22,12 @@ from neonblue_api.errors import (
     MalformedJson,
     PreconditionFailed,
     UnsupportedMediaType,
+    UserErased,
     UserNotFound,
 )
 from neonblue_api.listing import CursorDep, IfMatchDep, LimitDep, check_match, cursor_of, etag, read_cursor
 from neonblue_api.replies import json_reply, responses
-from neonblue_api.state import DatabaseDep, SettingsDep, UserReaderDep
+from neonblue_api.state import DatabaseDep, PseudonymDep, SettingsDep, UserReaderDep
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
 UserIdPath = Annotated[str, Path(min_length=1, max_length=256)]
@@ -41,7 +42,10 @@ _PAGE = text(f"""select {_COLUMNS} from users
 _INSERT = text("""
     insert into users (user_id, attributes) values (:user_id, cast(:attributes as jsonb))
     on conflict do nothing returning user_id""")
+_ERASED = text("select is_erased(:user_id)")
 _SAME = text("select attributes = cast(:attributes as jsonb) from users where user_id = :user_id")
+# An erasure waits for writers at work: none of them can bring back somebody whose rows it has just deleted.
+_BEGIN = text("select begin_intake()")
 _LOCK = text("select 1 from users where user_id = :user_id for update")
 _UPDATE = text("""
     update users set updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond'),
@@ -68,11 +72,16 @@ async def _get(connection: AsyncConnection, user_id: str) -> Any:
     "",
     status_code=201,
     response_class=Response,
-    responses=reply_of(201, "User") | reply_of(200, "User") | responses(*_COMMON, *_BODY_ERRORS, KeyTaken),
+    responses=reply_of(201, "User") | reply_of(200, "User") | responses(*_COMMON, *_BODY_ERRORS, KeyTaken, UserErased),
     openapi_extra=body_of({JSON: "UserIn"}),
 )
 async def create_user(
-    request: Request, _: IngestDep, settings: SettingsDep, reader: UserReaderDep, database: DatabaseDep
+    request: Request,
+    _: IngestDep,
+    settings: SettingsDep,
+    reader: UserReaderDep,
+    database: DatabaseDep,
+    pseudonym: PseudonymDep,
 ) -> Response:
     """Tell about a user. The same user with the same attributes again is 200, with others 409."""
     media_type(request, (JSON,))
@@ -80,8 +89,13 @@ async def create_user(
         await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
     )
 
+    user_id = pseudonym(user_id)
+
     async def work(connection: AsyncConnection) -> tuple[bool, Any]:
         values = {"user_id": user_id, "attributes": attributes}
+        await connection.execute(_BEGIN)
+        if await connection.scalar(_ERASED, values):
+            raise UserErased("the user was erased")
         created = await connection.scalar(_INSERT, values) is not None
         if not created and not await connection.scalar(_SAME, values):
             raise KeyTaken(f"user {user_id!r} exists with other attributes")
@@ -108,8 +122,9 @@ async def list_users(_: ReadDep, database: DatabaseDep, limit: LimitDep = 100, c
 @router.get(
     "/{user_id:path}", response_class=Response, responses=reply_of(200, "User") | responses(*_COMMON, UserNotFound)
 )
-async def get_user(user_id: UserIdPath, _: ReadDep, database: DatabaseDep) -> Response:
+async def get_user(user_id: UserIdPath, _: ReadDep, database: DatabaseDep, pseudonym: PseudonymDep) -> Response:
     """One user; the ETag goes into If-Match of a change."""
+    user_id = pseudonym(user_id)
 
     async def work(connection: AsyncConnection) -> Any:
         return await _get(connection, user_id)
@@ -131,9 +146,11 @@ async def change_user(
     settings: SettingsDep,
     reader: UserReaderDep,
     database: DatabaseDep,
+    pseudonym: PseudonymDep,
     if_match: IfMatchDep = None,
 ) -> Response:
     """Set attributes; one that is null is taken away, one that is left out stays."""
+    user_id = pseudonym(user_id)
     media_type(request, (JSON,))
     given = reader.change(await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout))
 

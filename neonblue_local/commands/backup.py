@@ -40,6 +40,9 @@ def backup(
 def restore(
     folder: Annotated[Path, typer.Argument(help="What `neonblue backup` wrote.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Lose what this stack holds.")] = False,
+    erasures: Annotated[
+        Path | None, typer.Option(help="What `neonblue privacy ledger` wrote since the backup.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For a program: JSON on standard output.")] = False,
 ) -> None:
     """Bring both databases back to what they were, in an empty stack, and send again what lies between the two.
@@ -59,7 +62,11 @@ def restore(
         stack.up(home, select(_STORAGE), Progress())
     with pipeline_settings() as settings:
         healed = restoring.restore(
-            settings, folder.absolute(), overwrite=overwrite, tell=lambda line: typer.echo(line, err=True)
+            settings,
+            folder.absolute(),
+            overwrite=overwrite,
+            erasures=erasures,
+            tell=lambda line: typer.echo(line, err=True),
         )
     if embedded:
         stack.up(home, select(None), Progress())

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
@@ -18,6 +18,7 @@ from neonblue_local.commands.results import print_results
 from neonblue_local.commands.segments import print_history, print_segments
 from neonblue_local.errors import LocalError, NotRunning, SettingsError
 from neonblue_local.home import Home
+from neonblue_local.pipeline import pipeline_settings
 
 _SETTINGS = (
     "NEONBLUE_POSTGRES_URL",
@@ -32,7 +33,9 @@ Json = Annotated[bool, typer.Option("--json", help="For a program: JSON on stand
 
 
 def status(as_json: Json = False) -> None:
-    """Show each stage of an event's way, how far behind it is, and its log. Exit code 1 if one does not work.
+    """Show each stage of an event's way, how far behind it is, and its log; then what each store holds and since when.
+
+    Exit code 1 if a stage does not work.
 
     neonblue status
 
@@ -43,8 +46,10 @@ def status(as_json: Json = False) -> None:
     home = Home.from_environment()
     found = stages(home, {name: environment.setting(home, name) for name in _SETTINGS})
     ok = all(stage.ok for stage in found)
+    stores, unknown = _stores()
     if as_json:
-        print(json.dumps({"home": str(home.root), "ok": ok, "stages": [asdict(stage) for stage in found]}))
+        told = {"home": str(home.root), "ok": ok, "stages": [asdict(stage) for stage in found], "stores": stores}
+        print(json.dumps(told, default=str))
     else:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("stage", "", "behind", "where it stands", "log"):
@@ -55,8 +60,36 @@ def status(as_json: Json = False) -> None:
             table.add_row(stage.stage, mark, behind, Text(stage.detail), Text(_short(stage.log)))
         # Lines of a file or pipe are not cut to a terminal's width.
         console = Console()
-        Console(width=None if console.is_terminal else 240).print(table)
+        console = Console(width=None if console.is_terminal else 240)
+        console.print(table)
+        _print_stores(console, stores, unknown)
     raise typer.Exit(0 if ok else 1)
+
+
+def _stores() -> tuple[list[dict[str, Any]], str]:
+    """What each store holds; or why that is not known, which a stage tells, too."""
+    from neonblue_pipeline import holdings
+
+    try:
+        with pipeline_settings() as settings:
+            return [asdict(store) for store in holdings.held(settings)], ""
+    except LocalError as error:
+        return [], str(error)
+
+
+def _print_stores(console: Console, stores: list[dict[str, Any]], unknown: str) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("store")
+    for title in ("rows", "bytes"):
+        table.add_column(title, justify="right")
+    for title in ("since", "kept"):
+        table.add_column(title)
+    for store in stores:
+        size = "" if store["bytes"] is None else f"{store['bytes']:,}"
+        since = f"{store['since']:%Y-%m-%d %H:%M}Z" if store["since"] else ""
+        table.add_row(store["store"], f"{store['rows']:,}", size, since, store["keeps"])
+    console.print()
+    console.print(table if stores else f"what the stores hold is not known: {unknown}")
 
 
 def logs(

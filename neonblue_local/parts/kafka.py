@@ -39,6 +39,8 @@ num.network.threads=2
 num.io.threads=4
 num.recovery.threads.per.data.dir=2
 log.retention.hours=168
+# Files that retention or an erasure ended are looked for so often.
+log.retention.check.interval.ms=30000
 log.segment.bytes=134217728
 log.cleaner.dedupe.buffer.size=16777216
 # After a kill the broker waits until its old registration has run out.

@@ -54,7 +54,7 @@ class Postgres(Part):
         path = data / "postgresql.conf"
         path.write_text(text)
         unprivileged.give(path)
-        _tell_free_disk(home)
+        _as_superuser(home)
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
         import psycopg
@@ -99,16 +99,18 @@ def _initialise(home: Home, owner_password: str) -> None:
     draft.rename(home.data("postgres"))
 
 
-def _tell_free_disk(home: Home) -> None:
-    """Once for a data folder: PostgreSQL tells its owner role how much of the disk is free."""
-    statements = (PROJECT / "sql" / "superuser" / "disk.sql").read_text()
-    mark = home.data("postgres") / "neonblue_disk.sql"
-    if mark.is_file() and mark.read_text() == statements:
+def _as_superuser(home: Home) -> None:
+    """Applies the files of sql/superuser, once for a data folder and again when one has changed."""
+    files = sorted((PROJECT / "sql" / "superuser").glob("*.sql"))
+    texts = [file.read_text() for file in files]
+    mark = home.data("postgres") / "neonblue_superuser.sql"
+    if mark.is_file() and mark.read_text() == "".join(texts):
         return
-    # In single-user mode a statement ends with a semicolon and an empty line.
-    text = "\n".join(line for line in statements.splitlines() if not line.startswith("--")) + "\n\n"
-    _run(home, "postgres", "--single", "-D", str(home.data("postgres")), "-j", "experiments", text=text)
-    mark.write_text(statements)
+    for text in texts:
+        # In single-user mode a statement ends with a semicolon and an empty line.
+        statements = "\n".join(line for line in text.splitlines() if not line.startswith("--")) + "\n\n"
+        _run(home, "postgres", "--single", "-D", str(home.data("postgres")), "-j", "experiments", text=statements)
+    mark.write_text("".join(texts))
 
 
 def _run(home: Home, program: str, *arguments: str, text: str | None = None) -> None:

@@ -9,7 +9,6 @@ from neonblue_pipeline import retention
 from neonblue_pipeline.resources import Servers, comment
 from neonblue_pipeline.sqlfiles import read_sql
 
-KEEP_RUNS_DAYS = 7
 _RUNS_AT_ONCE = 200
 # The last says which cut-offs there are: it is thinned when the others are.
 _CUTOFFS = tuple(f"experiment_{name}_rows" for name in ("results", "segments", "dimensions", "quality"))
@@ -40,12 +39,12 @@ def thinned_cutoffs(context: dg.AssetExecutionContext, servers: Servers) -> dg.M
 
 
 @dg.asset(group_name="upkeep", kinds={"dagster"})
-def pruned_runs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Deletes finished Dagster runs older than a week, with their logs."""
+def pruned_runs(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
+    """Deletes finished Dagster runs older than NEONBLUE_DAGSTER_KEEP_DAYS, with their logs."""
     started = time.monotonic()
     finished = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED],
-        created_before=datetime.now(UTC) - timedelta(days=KEEP_RUNS_DAYS),
+        created_before=datetime.now(UTC) - timedelta(days=servers.settings.dagster_keep_days),
     )
     deleted = 0
     while runs := context.instance.get_runs(finished, limit=_RUNS_AT_ONCE):
@@ -63,7 +62,7 @@ def pruned_runs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     check_specs=[dg.AssetCheckSpec("old_days_are_proven", asset="dropped_days")],
 )
 def dropped_days(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
-    """Drops days of outbox and events, and months of landing, that are past their setting and proven.
+    """Drops days of outbox and events, months of landing and of raw events, and closed dead letters past their setting.
 
     A day that is not proven is never dropped, however full the disk: the check fails and says what to do.
     """

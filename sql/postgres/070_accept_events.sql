@@ -2,13 +2,15 @@
 -- Grain:  one call per batch; the fact and its outbox row in one statement
 -- From:   neonblue_api                To: events, outbox_log
 -- Rerun:  safe; a batch sent again stores nothing and is told what was stored before
+-- Apply:  again
 --
 -- batch: array of {"id", "user_id", "event_type", "timestamp" | null, "experiment" | null, "properties" (object),
 --        "session_id" | null, "request_id" | null, and perhaps "running_session", which stands for a session_id that is null
 --        and is no part of what the client said}; ids are distinct within a call (the API splits repeats into a
 --        second call). timestamp null means now.
 -- Returns one row for each event that was not accepted: its position from 0 and
---        'duplicate' (same id, same body) · 'conflict' (same id, another body) · 'unknown_experiment' · 'not_assigned'.
+--        'duplicate' (same id, same body) · 'conflict' (same id, another body) · 'unknown_experiment' · 'not_assigned' ·
+--        'erased' (the user was, 062).
 -- Both the payload's shape and the meaning of the columns are in docs/contracts.md.
 create or replace function utc_text(moment timestamptz) returns text
 language sql stable parallel safe as
@@ -28,6 +30,7 @@ declare
     received_at timestamptz := begin_intake();
     today       date := (received_at at time zone 'UTC')::date;
     received    text := utc_text(received_at);
+    pads        bytea := pads_if_needed();
     accepted    uuid[];
 begin
     with incoming as materialized (
@@ -53,6 +56,7 @@ begin
             where x.key = i.experiment_key and a.user_id = i.user_id limit 1) a on true
         where (i.experiment_key is null or a.experiment_id is not null)
           and not exists (select from events e where e.event_id = i.event_id and e.received_on <> today)
+          and (pads is null or not exists (select from erasures where subject = user_subject(i.user_id, pads)))
     ),
     stored as (
         -- In the order of the ids, so that two writers of the same batch cannot lock each other out.
@@ -87,7 +91,9 @@ begin
     -- A second statement, because only a new snapshot sees the row of a concurrent writer that won.
     return query
     select (e.ordinality - 1)::int,
-           case when s.event_id is not null
+           case when pads is not null and exists (select from erasures where subject = user_subject(e.value ->> 'user_id', pads))
+                then 'erased'
+                when s.event_id is not null
                 then case when s.body_hash = event_body_hash(e.value) then 'duplicate' else 'conflict' end
                 when x.experiment_id is null then 'unknown_experiment'
                 else 'not_assigned' end

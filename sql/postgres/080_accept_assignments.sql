@@ -2,13 +2,15 @@
 -- Grain:  one call per batch; the fact and its outbox row in one statement
 -- From:   neonblue_api                To: assignments, outbox_log
 -- Rerun:  safe; an assignment that exists stays as it is
+-- Apply:  again
 --
 -- batch: array of {"experiment", "user_id", "variant_key", "assigned_at" | null, "source", "attributes" (object),
 --        "request_id" | null, and perhaps the "revision" of the experiment by which the variant was chosen: at another one
 --        nothing is created, and the outcome is that of an experiment that does not run}; (experiment, user_id) is distinct within a call.
 -- Returns one row each, in order: position from 0, outcome and the assignment that now holds (null where there is none):
 --        'created' · 'existing' (the same variant) · 'conflict' (the user has another variant) ·
---        'unknown_experiment' · 'unknown_variant' · 'not_running' (draft, stopped or archived).
+--        'unknown_experiment' · 'unknown_variant' · 'not_running' (draft, stopped or archived) ·
+--        'erased' (the user was, 062).
 create or replace function accept_assignments(batch jsonb)
 returns table (assignment_position int, outcome text, held_variant_key text, held_assigned_at timestamptz)
 language plpgsql
@@ -18,6 +20,7 @@ as $$
 #variable_conflict use_column
 declare
     received_at timestamptz := begin_intake();
+    pads        bytea := pads_if_needed();
     created     int[];
 begin
     with incoming as materialized (
@@ -34,6 +37,7 @@ begin
             from experiments x join variants v using (experiment_id)
             where x.key = e.value ->> 'experiment' and x.status = 'running' and v.key = e.value ->> 'variant_key'
               and x.revision = coalesce((e.value ->> 'revision')::bigint, x.revision) limit 1) x on true
+        where pads is null or not exists (select from erasures where subject = user_subject(e.value ->> 'user_id', pads))
     ),
     stored as (
         insert into assignments (experiment_id, user_id, variant_id, assigned_at, source, attributes, request_id, created_at)
@@ -59,6 +63,7 @@ begin
     return query
     select (e.ordinality - 1)::int,
            case when (e.ordinality - 1)::int = any (created) then 'created'
+                when pads is not null and exists (select from erasures where subject = user_subject(e.value ->> 'user_id', pads)) then 'erased'
                 when a.variant_id is not null and h.key = e.value ->> 'variant_key' then 'existing'
                 when x.experiment_id is null then 'unknown_experiment'
                 when named.variant_id is null then 'unknown_variant'

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,9 +48,14 @@ def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]", verify:
 
 @contextmanager
 def served_api(
-    postgres_url: str, clickhouse_url: str, *, authority: ssl.SSLContext | None = None, **settings: str
+    postgres_url: str,
+    clickhouse_url: str,
+    *,
+    authority: ssl.SSLContext | None = None,
+    unset: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The address and the process of an API with these settings; it is ended at the end.
+    """The address and the process of an API with these settings, `unset` ones left out; it is ended at the end.
 
     With an authority its address is https, by the certificate that the settings name.
     """
@@ -58,7 +63,7 @@ def served_api(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in unset},
         "NEONBLUE_POSTGRES_URL": postgres_url,
         "NEONBLUE_CLICKHOUSE_URL": clickhouse_url,
         "NEONBLUE_API_TOKEN": TOKEN,

@@ -6,7 +6,7 @@ from tests.integration.api.fix_api import TOKEN
 from tests.integration.api.fix_schemathesis import CHECKS, REFUSALS, run
 
 # What reads ClickHouse is tested where its tables are: tests/end_to_end/test_reading_routes.py.
-_NOT_HERE = "/(results|summary|journeys|timeseries|properties|funnel)$"
+_NOT_HERE = "/(results|exports|history|segments|summary|journeys|timeseries|properties|funnel)$"
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def test_every_schedule_and_sensor_runs_from_the_start() -> None:
         ("live_rollups", "hourly_reconciliation", "daily_upkeep", "canary"), dg.DefaultScheduleStatus.RUNNING
     )
     assert {s.name: s.default_status for s in repository.sensor_defs} == dict.fromkeys(
-        ("alarms", "connector_state", "broken_stream"), dg.DefaultSensorStatus.RUNNING
+        ("alarms", "connector_state", "broken_stream", "open_erasures"), dg.DefaultSensorStatus.RUNNING
     )
 
 

@@ -23,10 +23,13 @@ def test_everything_may_be_kept_and_events_are_by_default() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"outbox_keep_days": 1}, "at least 2"),
+        ({"outbox_keep_days": 6}, "at least 7"),
+        ({"topic_keep_hours": 24, "outbox_keep_days": 1}, "at least 2"),
+        ({"raw_events_keep_months": 12}, "unless NEONBLUE_EVENTS_KEEP_DAYS"),
+        ({"raw_events_keep_months": 1, "events_keep_days": 60}, "and shorter"),
         ({"outbox_keep_days": 14, "events_keep_days": 13}, "at least 14"),
         ({"outbox_keep_days": 0, "events_keep_days": 30}, "while NEONBLUE_OUTBOX_KEEP_DAYS is 0"),
-        ({"kafka_retention_days": 40, "landing_keep_days": 40}, "at least 41"),
+        ({"topic_keep_hours": 960, "outbox_keep_days": 40, "landing_keep_days": 40}, "at least 41"),
         ({"reconciliation_window_minutes": 7}, "must divide a day"),
     ],
 )

@@ -1,0 +1,123 @@
+"""What each store holds, since when, and how long it keeps it. Reads, never writes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from neonblue_pipeline import clickhouse as clickhouse_client
+from neonblue_pipeline import kafka
+from neonblue_pipeline.settings import TOPIC, Settings
+
+
+@dataclass(frozen=True)
+class Held:
+    """One store: rows (of PostgreSQL as estimated by it) and bytes on disk, the oldest, and what the setting says."""
+
+    store: str
+    rows: int
+    bytes: int | None
+    since: datetime | None
+    keeps: str
+
+
+def held(settings: Settings) -> list[Held]:
+    """Every store in the order of the way; raises what the client of a server that is down raises."""
+    with psycopg.connect(settings.postgres_url, connect_timeout=5) as postgres:
+        found = _postgres(settings, postgres)
+    found.append(_topic(settings))
+    with clickhouse_client.connect(settings, "neonblue status") as clickhouse:
+        found += _clickhouse(settings, clickhouse.dicts)
+    return [*found, *_dagster(settings)]
+
+
+def _postgres(settings: Settings, postgres: "psycopg.Connection[Any]") -> list[Held]:
+    keeps = {
+        "outbox_log": _days(settings.outbox_keep_days),
+        "events": _days(settings.events_keep_days),
+        "assignments": "for ever",
+    }
+    found = []
+    for table, kept in keeps.items():
+        row = postgres.execute(
+            # The partition of the day that comes next holds nothing yet.
+            """select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint,
+                      coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+               from pg_partition_tree(%(table)s) t join pg_class c on c.oid = t.relid where t.isleaf""",
+            {"table": table},
+        ).fetchone()
+        oldest = postgres.execute(f"select min(created_at) from {table}".encode()).fetchone()  # noqa: S608
+        assert row is not None
+        assert oldest is not None
+        found.append(Held(table, row[0], row[1], oldest[0], kept))
+    return found
+
+
+def _topic(settings: Settings) -> Held:
+    """Messages of the topic; their bytes are the broker's, of all replicas."""
+    ends = kafka.end_offsets(settings)
+    first = min(kafka.first_timestamps(settings).values(), default=None)
+    hours = settings.topic_keep_hours
+    return Held(
+        f"topic {TOPIC}", sum(end - begin for begin, end in ends.values()), kafka.bytes_on_disk(settings), first,
+        f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours",
+    )  # fmt: skip
+
+
+def _clickhouse(settings: Settings, read: Callable[[str], list[dict[str, Any]]]) -> list[Held]:
+    months = settings.raw_events_keep_months
+    stores = (
+        ("landing", ("landing_rows",), "min(kafka_timestamp)", _days(settings.landing_keep_days)),
+        ("events_processed", ("events_rows",), "min(created_at)", f"{months} months" if months else "for ever"),
+        ("assignments_mv", ("assignments_rows",), "min(created_at)", "for ever"),
+        ("dead_letters", ("dead_letters_rows",), "min(kafka_timestamp)", _days(settings.dead_letters_keep_days)),
+        ("rollups", ("user_journeys", "user_rollup", "user_days", "hourly_metrics", "daily_metrics"), "min(day)",
+         "for ever"),
+        ("results", ("experiment_results_rows", "experiment_quality_rows", "experiment_segments_rows",
+                     "experiment_dimensions_rows"), "min(cutoff_at)", "for ever"),
+    )  # fmt: skip
+    sizes = {
+        row["table"]: row
+        for row in read(
+            """select table, sum(rows) as rows, sum(bytes_on_disk) as bytes from system.parts
+               where database = currentDatabase() and active group by table"""
+        )
+    }
+    found = []
+    for store, tables, oldest, keeps in stores:
+        rows = sum(sizes[table]["rows"] for table in tables if table in sizes)
+        size = sum(sizes[table]["bytes"] for table in tables if table in sizes)
+        since = read(f"select {oldest} as since from {tables[0]}")[0]["since"] if rows else None  # noqa: S608
+        found.append(Held(store, rows, size, _moment(since), keeps))
+    return found
+
+
+def _dagster(settings: Settings) -> list[Held]:
+    """Runs in Dagster's own storage, with their logs; none where this process does not know it."""
+    if settings.dagster_postgres_url is None:
+        return []
+    # Written for SQLAlchemy, which wants the driver named.
+    url = settings.dagster_postgres_url.replace("postgresql+psycopg2:", "postgresql:", 1)
+    with psycopg.connect(url, connect_timeout=5) as postgres:
+        # Dagster makes its tables when it first starts.
+        known = postgres.execute("select to_regclass('runs')").fetchone()
+        if known is None or known[0] is None:
+            return []
+        row = postgres.execute(
+            """select count(*), min(create_timestamp) at time zone 'UTC',
+                      pg_total_relation_size('runs') + pg_total_relation_size('event_logs') from runs"""
+        ).fetchone()
+        assert row is not None
+        return [Held("Dagster runs", row[0], row[2], row[1], _days(settings.dagster_keep_days))]
+
+
+def _days(days: int) -> str:
+    return f"{days} days" if days else "for ever"
+
+
+def _moment(found: Any) -> datetime | None:
+    if found is None or isinstance(found, datetime):
+        return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+    return datetime(found.year, found.month, found.day, tzinfo=UTC)
