@@ -1,7 +1,7 @@
 -- What of PostgreSQL does not fit, a row each: what was looked at, what was found, the remedy, and whether nothing works
 -- without it. %(slot)s is the connector's replication slot, null where that does not matter to who asks;
 -- %(least_version)s another oldest server_version_num than ours, null for ours.
-with rule as (select coalesce(%(least_version)s::int, 160000) as least_version), slots as (
+with rule as (select coalesce(%(least_version)s::int, 180000) as least_version), slots as (
     select count(*) as all_of_them,
            count(*) filter (where slot_name = %(slot)s) as ours,
            count(*) filter (where slot_name = %(slot)s and active) as ours_read
