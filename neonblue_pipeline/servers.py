@@ -12,7 +12,7 @@ from typing import Any
 from neonblue_pipeline.settings import DATABASE, SLOT, TOPIC, Settings
 from neonblue_pipeline.sqlfiles import read_sql
 
-# Near what all was measured with (README.md); older ones may do, but nobody has seen it. PostgreSQL: sql/read/unfit_postgres.sql.
+# Near what all was measured with; older ones may do, but nobody has seen it. PostgreSQL's: sql/read/unfit_postgres.sql.
 LEAST_KAFKA = (4, 0)
 LEAST_CLICKHOUSE = (26, 1)
 LEAST_CONNECT = (4, 0)
