@@ -4,6 +4,12 @@ import ssl
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 
 class Authority:
@@ -19,7 +25,9 @@ class Authority:
         chain = b"".join(pem.bytes() for pem in server.cert_chain_pems)
         self.certificate.write_bytes(chain)
         self.key.write_bytes(server.private_key_pem.bytes())
-        self.both.write_bytes(server.private_key_pem.bytes() + chain)
+        key = load_pem_private_key(server.private_key_pem.bytes(), None)
+        # Java reads no other form.
+        self.both.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + chain)
 
     @property
     def context(self) -> ssl.SSLContext:

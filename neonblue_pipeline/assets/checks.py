@@ -83,7 +83,8 @@ def _head_seen_last(context: dg.AssetCheckExecutionContext, servers: Servers) ->
         if restored_at is not None and seen.create_timestamp < restored_at.timestamp():
             return None
         found = seen.evaluation
-        if found is not None and found.passed and _HEAD in found.metadata:
+        # The run that asks is in the history, too: as planned.
+        if isinstance(found, dg.AssetCheckEvaluation) and found.passed and _HEAD in found.metadata:
             return audit.read_head(str(found.metadata[_HEAD].value))
     return None
 

@@ -165,6 +165,7 @@ def _behind_tls(authority: Authority, address: str) -> Iterator[int]:
         thread.join()
 
 
+@pytest.mark.nightly
 def test_clickhouse_is_read_over_tls_and_not_from_a_server_of_another_authority(
     storage_stack, postgres_url: str, ours: Authority, another: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
