@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from neonblue_api.disk import Disk
 from neonblue_api.errors import DatabaseUnavailable, PrivacyKeyMissing
+from neonblue_api.monitoring import watch_pool
 from neonblue_api.settings import Settings
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class Database:
         self._disk = Disk(self.call, settings.min_free_disk)
         self._left_alone: set[asyncio.Future[Any]] = set()
         event.listen(self._engine.sync_engine, "connect", _plain_json)
+        watch_pool(self._engine.sync_engine, settings.pool_size)
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 
 from neonblue_api.database import Database
-from neonblue_api.errors import ApiError, EventConflict, NotAssigned, UnknownExperiment, UserErased
+from neonblue_api.errors import ApiError, BatchRefused, EventConflict, NotAssigned, UnknownExperiment, UserErased
 from neonblue_api.event_input import Decoded, EventRow, anonymous, encode_rows
 from neonblue_api.fact_input import Rejected
+from neonblue_api.monitoring import count_events
 from neonblue_api.repeats import Calls, in_calls
 from neonblue_api.settings import Settings
 
@@ -66,6 +67,7 @@ class Intake:
         outcome = await self._singles.store(row)
         if outcome not in ("accepted", DUPLICATE):
             raise refusal(outcome, row)
+        count_events(int(outcome != DUPLICATE), int(outcome == DUPLICATE))
         return outcome
 
     async def batch(self, decoded: Decoded, *, atomic: bool) -> Stored:
@@ -83,9 +85,13 @@ class Intake:
                 error = refusal(outcome, rows[position])
                 rejected.append(Rejected(decoded.positions[position], error.code, error.found))
         rejected.sort(key=lambda item: item.index)
+        codes = [item.code for item in rejected]
         if atomic and rejected:
+            count_events(rejected=[*codes, *[BatchRefused.code] * (len(rows) + len(decoded.rejected) - len(codes))])
             return Stored(0, 0, rejected)
-        return Stored(len(rows) - len(outcomes), duplicates, rejected)
+        accepted = len(rows) - len(outcomes)
+        count_events(accepted, duplicates, codes)
+        return Stored(accepted, duplicates, rejected)
 
     async def outcomes(self, rows: list[EventRow], *, atomic: bool = False) -> dict[int, str]:
         """Position → outcome for every row that was not newly stored. All rows in one transaction."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from neonblue_api import documentation, replies, start_check
+from neonblue_api import documentation, monitoring, replies, start_check
 from neonblue_api.access import Tokens
 from neonblue_api.analytics import Analytics
 from neonblue_api.assigning import Assigning
@@ -31,6 +31,7 @@ from neonblue_api.routes import (
     health,
     metrics,
     privacy,
+    prometheus,
     results,
     tokens,
     users,
@@ -101,6 +102,7 @@ def create_app() -> FastAPI:
         privacy,
         tokens,
         health,
+        prometheus,
     ):
         app.include_router(resource.router)
     replies.install(app)
@@ -109,6 +111,7 @@ def create_app() -> FastAPI:
     app.add_middleware(DirectPaths, endpoints=events.DIRECT)
     app.add_middleware(BrowserOrigins)
     app.add_middleware(RequestId, stopping=app.state.stopping)
+    app.add_middleware(monitoring.RequestMeter, direct=frozenset(events.DIRECT))
     return app
 
 

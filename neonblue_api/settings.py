@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     postgres_url: SecretStr
     clickhouse_url: SecretStr
     api_token: SecretStr = Field(min_length=16)
+    # What Prometheus reads /metrics with; without it only the token above does.
+    metrics_token: SecretStr | None = Field(None, min_length=16)
 
     # PostgreSQL: a reply or a 503 comes within two seconds, so what waits for the database gives up before that.
     pool_size: int = Field(10, ge=1, le=200)

@@ -47,6 +47,7 @@ def create(home: Home) -> dict[str, str]:
         clickhouse=_password(known.get("NEONBLUE_CLICKHOUSE_URL")),
         token=known.get("NEONBLUE_API_TOKEN") or secrets.token_urlsafe(32),
         privacy=known.get("NEONBLUE_PRIVACY_KEY") or secrets.token_urlsafe(32),
+        metrics_token=known.get("NEONBLUE_METRICS_TOKEN") or secrets.token_urlsafe(32),
     )
     # Lines that a user added stay.
     values = known | values
@@ -60,7 +61,9 @@ def password(url: str) -> str:
     return urlsplit(url).password or ""
 
 
-def _values(home: Home, *, postgres: str, clickhouse: str, token: str, privacy: str) -> dict[str, str]:
+def _values(
+    home: Home, *, postgres: str, clickhouse: str, token: str, privacy: str, metrics_token: str
+) -> dict[str, str]:
     owner = f"postgresql://{OWNER}:{postgres}@{home.address('postgres')}"
     return {
         "NEONBLUE_HOME": str(home.root),
@@ -77,6 +80,8 @@ def _values(home: Home, *, postgres: str, clickhouse: str, token: str, privacy: 
         "NEONBLUE_API_URL": f"http://{home.address('api')}",
         "NEONBLUE_API_TOKEN": token,
         "NEONBLUE_PRIVACY_KEY": privacy,
+        "NEONBLUE_METRICS_TOKEN": metrics_token,
+        "NEONBLUE_EXPORTER_URL": f"http://{home.address('exporter')}",
         "NEONBLUE_DAGSTER_URL": f"http://{home.address('dagster-webserver')}",
         "DAGSTER_HOME": str(home.data("dagster")),
     }

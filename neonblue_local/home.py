@@ -29,6 +29,7 @@ PORTS = {
     "api": 0,
     "dagster-webserver": 1,
     "dagster-code": 2,
+    "exporter": 3,
     "postgres": 10,
     "kafka": 20,
     "kafka-controller": 21,

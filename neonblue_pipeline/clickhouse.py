@@ -59,9 +59,12 @@ class ClickHouse:
 
 @contextmanager
 def connect(
-    settings: Settings, comment: str = "neonblue_pipeline", database: str | None = DATABASE
+    settings: Settings, comment: str = "neonblue_pipeline", database: str | None = DATABASE, patience_s: int = 3600
 ) -> Iterator[ClickHouse]:
-    """A client for the length of the block. `database` None: for the statement that creates it."""
+    """A client for the length of the block. `database` None: for the statement that creates it.
+
+    `patience_s`: for how long a statement may say nothing.
+    """
     import clickhouse_connect
 
     client = clickhouse_connect.get_client(
@@ -70,7 +73,7 @@ def connect(
         ca_cert=os.environ.get("SSL_CERT_FILE"),
         database=database or "default",
         autogenerate_session_id=False,  # sessions would serialise statements and cost a round trip
-        send_receive_timeout=3600,
+        send_receive_timeout=patience_s,
     )
     try:
         yield ClickHouse(client, comment)

@@ -1,7 +1,8 @@
 """What is looked at all the time: each server and each hop of the way. Probes only read, and know no Dagster.
 
-A probe gives its findings: which thing is in trouble, how bad it is and what to do. One that gets no answer tells so
-with a finding of its own; what it told before is then neither confirmed nor healed.
+A probe gives its findings: which thing is in trouble, how bad it is and what to do; and the figures that it looked at,
+in trouble or not. One that gets no answer tells so with a finding of its own; what it told before is then neither
+confirmed nor healed.
 """
 
 import ssl
@@ -16,7 +17,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from neonblue_pipeline import clickhouse, connector, kafka, recovery
+from neonblue_pipeline import clickhouse, connector, figures, kafka, recovery, rollup
+from neonblue_pipeline.figures import Figure
 from neonblue_pipeline.settings import CONNECTOR, SLOT, TOPIC, Settings
 from neonblue_pipeline.sqlfiles import read_sql
 
@@ -29,6 +31,11 @@ ROLLUP_AGE_LIMIT_S = 300
 STANDS_STILL_S = 30
 OVERDUE_HOURS = 2
 _PATIENCE_S = 5
+_COMMENT = "neonblue_pipeline probes"
+# States of a connector and its task by Kafka Connect's documentation.
+_STATES = ("RUNNING", "FAILED", "PAUSED", "STOPPED", "UNASSIGNED", "RESTARTING")
+# Experiments that get a figure of their own.
+_NAMED = 50
 # A server that is stopped accepts connections and never answers.
 DEADLINE_S = 8
 _NEW_SLOT = "`neonblue recover` makes a new one and sends again what lies between; the job `recover` does it by itself"
@@ -36,7 +43,10 @@ _NEW_SLOT = "`neonblue recover` makes a new one and sends again what lies betwee
 
 @dataclass(frozen=True)
 class Finding:
-    """One trouble: `key` is the same at every look, `how_bad` is what was measured now."""
+    """One trouble: `key` is the same at every look, `how_bad` is what was measured now.
+
+    What stands behind a colon in the key is the one of many things that is in trouble, as an experiment.
+    """
 
     key: str
     what: str
@@ -60,12 +70,19 @@ class Positions:
 
 @dataclass(frozen=True)
 class Probe:
-    """A look at one hop; `check` is the name of its asset check on `asset`, `server` who is asked."""
+    """A look at one hop; `check` is the name of its asset check on `asset`, `server` who is asked.
+
+    `finds` are the keys of all that it may find, without what stands behind a colon.
+    """
 
     check: str
     asset: str
     server: str
-    look: Callable[[Settings, Positions], list[Finding]]
+    look: Callable[[Settings, Positions], "Told"]
+    finds: tuple[str, ...]
+
+
+Told = list[Finding | Figure]
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,7 @@ class Seen:
     probe: Probe
     findings: list[Finding]
     answered: bool
+    figures: list[Figure] = field(default_factory=list)
 
 
 def look(settings: Settings, positions: Positions, deadline_s: float = DEADLINE_S) -> list[Seen]:
@@ -83,7 +101,9 @@ def look(settings: Settings, positions: Positions, deadline_s: float = DEADLINE_
 
     def ask(probe: Probe) -> None:
         try:
-            found = Seen(probe, probe.look(settings, positions), True)
+            told = probe.look(settings, positions)
+            findings = [one for one in told if isinstance(one, Finding)]
+            found = Seen(probe, findings, True, [one for one in told if isinstance(one, Figure)])
         # Whatever a client raises is what there is to tell.
         except Exception as error:  # noqa: BLE001
             found = Seen(probe, [_silent(probe, (str(error).strip().splitlines() or [repr(error)])[0][:300])], False)
@@ -114,7 +134,7 @@ def _authorities() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _api(settings: Settings, positions: Positions) -> list[Finding]:
+def _api(settings: Settings, positions: Positions) -> Told:
     import httpx
 
     if not settings.api_url:
@@ -132,17 +152,23 @@ def _api(settings: Settings, positions: Positions) -> list[Finding]:
     ]
 
 
-def _slot(settings: Settings, positions: Positions) -> list[Finding]:
+def _slot(settings: Settings, positions: Positions) -> Told:
     with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=_PATIENCE_S) as postgres:
         postgres.execute("set statement_timeout = '5s'")
         row = postgres.execute(read_sql("read/unread_wal").encode(), {"slot": SLOT}).fetchone()
         confirmed = postgres.execute(
             "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %s", (SLOT,)
         ).fetchone()
+        last_id = postgres.execute(read_sql("read/outbox_last_id").encode()).fetchone()
+    assert last_id is not None
+    found: Told = [figures.LAST_OUTBOX_ID.at(last_id[0]), figures.SLOT_ACTIVE.at(bool(row and row[0]))]
     if row is None or confirmed is None:
-        return [Finding("slot missing", f"replication slot '{SLOT}' does not exist", "nothing is streamed", _NEW_SLOT)]
-    active, wal_status, unread = row
-    found = []
+        what = f"replication slot '{SLOT}' does not exist"
+        return [*found, Finding("slot missing", what, "nothing is streamed", _NEW_SLOT)]
+    active, wal_status, unread, kept, safe = row
+    found += [figures.UNREAD_WAL.at(unread or 0), figures.KEPT_WAL.at(kept or 0)]
+    if safe is not None:
+        found.append(figures.SAFE_WAL.at(safe))
     if wal_status == "lost":
         found.append(
             Finding(
@@ -180,7 +206,7 @@ def _slot(settings: Settings, positions: Positions) -> list[Finding]:
     return found
 
 
-def _connector(settings: Settings, positions: Positions) -> list[Finding]:
+def _connector(settings: Settings, positions: Positions) -> Told:
     import httpx
 
     options: dict[str, Any] = {"timeout": _PATIENCE_S, "trust_env": False, "verify": _authorities()}
@@ -191,26 +217,30 @@ def _connector(settings: Settings, positions: Positions) -> list[Finding]:
         return [Finding("connector missing", f"connector '{CONNECTOR}' is not registered", "nothing is streamed", cure)]
     answer.raise_for_status()
     state = answer.json()
+    states = [state["connector"]["state"], *(task["state"] for task in state["tasks"])]
+    found: Told = [figures.TASKS.at(states[:1].count(name), "connector", name) for name in _STATES]
+    found += [figures.TASKS.at(states[1:].count(name), "task", name) for name in _STATES]
     if failure := connector.task_failure(state):
         cure = "the job `repair` restarts it every five minutes; Kafka Connect's log has the whole trace"
-        return [Finding("connector failed", f"connector '{CONNECTOR}' or its task is FAILED", failure[:300], cure)]
-    states = [state["connector"]["state"], *(task["state"] for task in state["tasks"])]
+        what = f"connector '{CONNECTOR}' or its task is FAILED"
+        return [*found, Finding("connector failed", what, failure[:300], cure)]
     if len(states) < 2 or set(states) != {"RUNNING"}:
         told = f"connector {states[0]}, tasks {', '.join(states[1:]) or 'none'}"
         cure = f"resume it: PUT /connectors/{CONNECTOR}/resume, or materialise the asset `connector`"
-        return [Finding("connector stopped", f"connector '{CONNECTOR}' does not run", told, cure)]
-    return []
+        return [*found, Finding("connector stopped", f"connector '{CONNECTOR}' does not run", told, cure)]
+    return found
 
 
-def _topic(settings: Settings, positions: Positions) -> list[Finding]:
+def _topic(settings: Settings, positions: Positions) -> Told:
     ends = kafka.end_offsets(settings)
     if not ends:
         cure = "`neonblue recover` makes it again and fills it from the outbox; the job `recover` does it by itself"
         return [Finding("topic missing", f"topic {TOPIC} does not exist", "nothing is streamed", cure)]
     committed = kafka.committed_offsets(settings)
-    unread = sum(max(end - max(committed.get(p, 0), begin), 0) for p, (begin, end) in ends.items())
+    waiting = {p: max(end - max(committed.get(p, 0), begin), 0) for p, (begin, end) in ends.items()}
+    unread = sum(waiting.values())
     still = positions.still_s("topic", repr(sorted(committed.items())), time.time())
-    found = []
+    found: Told = [figures.UNREAD_MESSAGES.at(count, str(number)) for number, count in waiting.items()]
     if unread and still > STANDS_STILL_S:
         found.append(
             Finding(
@@ -232,47 +262,60 @@ def _topic(settings: Settings, positions: Positions) -> list[Finding]:
     return found
 
 
-def _tables(settings: Settings, positions: Positions) -> list[Finding]:
+def _tables(settings: Settings, positions: Positions) -> Told:
     missing = recovery.missing_objects(settings)
     if not missing:
-        return []
+        with clickhouse.connect(settings, _COMMENT, patience_s=_PATIENCE_S) as server:
+            row = server.read("newest_facts")[0]
+        return [
+            figures.LANDED_OUTBOX_ID.at(row["outbox_id"]),
+            figures.NEWEST_LANDED.at(_unix(row["landed_at"])),
+            figures.NEWEST_EVENT.at(_unix(row["event_accepted_at"])),
+        ]
     cure = "`neonblue recover` makes them again and fills them; the job `recover` does it by itself"
     return [Finding("tables missing", "ClickHouse lacks tables or views", ", ".join(sorted(missing)), cure)]
 
 
-def _dead_letters(settings: Settings, positions: Positions) -> list[Finding]:
-    with clickhouse.connect(settings, "neonblue_pipeline probes") as server:
+def _dead_letters(settings: Settings, positions: Positions) -> Told:
+    with clickhouse.connect(settings, _COMMENT, patience_s=_PATIENCE_S) as server:
         row = server.read("open_dead_letters")[0]
     if not row["messages"]:
-        return []
+        return [figures.DEAD_LETTERS.at(0)]
     return [
+        figures.DEAD_LETTERS.at(row["messages"]),
         Finding(
             "dead letters",
             "messages could not be read",
             f"{row['messages']:,} since {row['oldest_at']:%Y-%m-%d %H:%M:%S} UTC, most: {row['reason']}",
             "`neonblue dead-letters` lists them; `--replay` sends them again after a fix, `--discard` gives them up",
-        )
+        ),
     ]
 
 
-def _rollups(settings: Settings, positions: Positions) -> list[Finding]:
-    with clickhouse.connect(settings, "neonblue_pipeline probes") as server:
+def _rollups(settings: Settings, positions: Positions) -> Told:
+    with clickhouse.connect(settings, _COMMENT, patience_s=_PATIENCE_S) as server:
         oldest = server.read("pending_rollups")[0]["oldest_at"]
+        built = server.read("rollups_built", tables=[*rollup.BY_DAY, *rollup.OF_USERS, rollup.SUMMARY])
+        cutoff = server.read("newest_cutoff")[0]["cutoff_at"]
     age = (datetime.now(UTC) - oldest.astimezone(UTC)).total_seconds() if oldest else 0
+    found: Told = [figures.ROLLUP_WAITING.at(max(age, 0)), figures.RESULTS_CUTOFF.at(_unix(cutoff))]
+    found += [figures.ROLLUP_BUILT.at(_unix(row["built_at"]), row["rollup"]) for row in built]
     if age <= ROLLUP_AGE_LIMIT_S:
-        return []
+        return found
     cure = "see the last runs of the job `live` in Dagster"
     how_bad = f"changes of {age:,.0f} s ago are not in the results (limit {ROLLUP_AGE_LIMIT_S:,} s)"
-    return [Finding("rollup age", "the rollups are behind", how_bad, cure)]
+    return [*found, Finding("rollup age", "the rollups are behind", how_bad, cure)]
 
 
-def _ledger(settings: Settings, positions: Positions) -> list[Finding]:
+def _ledger(settings: Settings, positions: Positions) -> Told:
     query = read_sql("read/ledger_gaps").encode()
     with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=_PATIENCE_S) as postgres:
         postgres.execute("set statement_timeout = '5s'")
         row = postgres.cursor(row_factory=dict_row).execute(query, {"overdue_hours": OVERDUE_HOURS}).fetchone()
     assert row is not None
-    found = []
+    found: Told = [figures.GAPS.at(row["unequal"]), figures.GAP_ROWS.at(row["rows"])]
+    if row["compared_until"]:
+        found.append(figures.COMPARED_UNTIL.at(_unix(row["compared_until"])))
     if row["unequal"]:
         found.append(
             Finding(
@@ -292,10 +335,12 @@ def _ledger(settings: Settings, positions: Positions) -> list[Finding]:
     return found
 
 
-def _splits(settings: Settings, positions: Positions) -> list[Finding]:
-    with clickhouse.connect(settings, "neonblue_pipeline probes") as server:
+def _splits(settings: Settings, positions: Positions) -> Told:
+    with clickhouse.connect(settings, _COMMENT, patience_s=_PATIENCE_S) as server:
         rows = server.read("mismatched_splits")
-    return [
+    found: Told = [figures.MISMATCHED.at(len(rows))]
+    found += [figures.MISMATCH.at(row["p_value"], row["experiment"]) for row in rows[:_NAMED]]
+    found += [
         Finding(
             f"sample ratio: {row['experiment']}",
             f"experiment '{row['experiment']}': users are not split as planned (sample ratio mismatch)",
@@ -305,16 +350,36 @@ def _splits(settings: Settings, positions: Positions) -> list[Finding]:
         )
         for row in rows
     ]
+    return found
+
+
+def _unix(moment: datetime | None) -> float:
+    """Unix time; 0 where there was nothing yet. ClickHouse's client gives UTC without saying so."""
+    if moment is None:
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 PROBES = (
-    Probe("api_is_ready", "intake", "the API", _api),
-    Probe("slot_is_read", "outbox_events", "PostgreSQL", _slot),
-    Probe("connector_runs", "connector", "Kafka Connect", _connector),
-    Probe("topic_is_read", "landing", "Kafka", _topic),
-    Probe("tables_are_there", "events_processed", "ClickHouse", _tables),
-    Probe("every_message_is_read", "dead_letters", "ClickHouse", _dead_letters),
-    Probe("rollups_are_fresh", "user_rollup", "ClickHouse", _rollups),
-    Probe("every_window_is_proven", "reconciliation", "PostgreSQL", _ledger),
-    Probe("users_are_split_as_planned", "experiment_quality", "ClickHouse", _splits),
+    Probe("api_is_ready", "intake", "the API", _api, ("api not ready",)),
+    Probe(
+        "slot_is_read",
+        "outbox_events",
+        "PostgreSQL",
+        _slot,
+        ("slot missing", "slot lost", "slot unread", "slot stands still", "unread wal"),
+    ),
+    Probe(
+        "connector_runs",
+        "connector",
+        "Kafka Connect",
+        _connector,
+        ("connector missing", "connector failed", "connector stopped"),
+    ),
+    Probe("topic_is_read", "landing", "Kafka", _topic, ("topic missing", "topic stands still", "unread messages")),
+    Probe("tables_are_there", "events_processed", "ClickHouse", _tables, ("tables missing",)),
+    Probe("every_message_is_read", "dead_letters", "ClickHouse", _dead_letters, ("dead letters",)),
+    Probe("rollups_are_fresh", "user_rollup", "ClickHouse", _rollups, ("rollup age",)),
+    Probe("every_window_is_proven", "reconciliation", "PostgreSQL", _ledger, ("reconciliation gap", "proof overdue")),
+    Probe("users_are_split_as_planned", "experiment_quality", "ClickHouse", _splits, ("sample ratio",)),
 )

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     alarm_lasts_s: float = Field(10, ge=0)
     # Asked after every look: a service that calls out when nobody asks it any more, as while PostgreSQL is down.
     alarm_heartbeat_url: str | None = None
+    # What Prometheus reads the exporter's figures with; without it everybody who reaches its port may.
+    metrics_token: str | None = None
+    exporter_cache_s: float = Field(5, ge=0)
     connector_timeout_s: float = Field(90, gt=0)
 
     @field_validator("reconciliation_window_minutes")

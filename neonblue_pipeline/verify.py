@@ -124,7 +124,7 @@ def _slot(postgres: "psycopg.Connection[Any]") -> Check:
     row = postgres.execute(read_sql("read/unread_wal").encode(), {"slot": SLOT}).fetchone()
     if row is None:
         return Check("slot", False, f"replication slot '{SLOT}' does not exist: `neonblue recover` makes it again")
-    active, wal_status, unread = row
+    active, wal_status, unread, *_ = row
     detail = f"{unread:,} bytes of write-ahead log unread, {'read' if active else 'NOT READ'} ({wal_status})"
     return Check("slot", bool(active) and wal_status in ("reserved", "extended"), detail)
 

@@ -15,6 +15,7 @@ from neonblue_api.bodies import JSON, NDJSON, media_type, read_body
 from neonblue_api.direct_route import DirectRoute, Endpoint, flag
 from neonblue_api.documentation import body_of, flag_of, reply_of
 from neonblue_api.errors import (
+    ApiError,
     BatchRefused,
     BodyTimeout,
     BodyTooLarge,
@@ -32,6 +33,7 @@ from neonblue_api.errors import (
 from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
 from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.monitoring import count_refused
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.settings import Settings
 from neonblue_api.state import DatabaseDep, PseudonymDep
@@ -66,15 +68,19 @@ _PAGE = text("""
 async def send_event(request: Request) -> Response:
     """Store one event. Sending it again under the same id is safe and told as a duplicate."""
     await authorize(request, "ingest")
-    media_type(request, (JSON,))
     state = request.app.state
     settings: Settings = state.settings
-    body = await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
     reader: EventReader = state.event_reader
-    row = reader.one(body, request.state.request_id)
-    await state.sessions.fill([row])
     intake: Intake = state.intake
-    outcome = await intake.one(row)
+    try:
+        media_type(request, (JSON,))
+        body = await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
+        row = reader.one(body, request.state.request_id)
+        await state.sessions.fill([row])
+        outcome = await intake.one(row)
+    except ApiError as error:
+        count_refused(error)
+        raise
     return json_reply({"id": row.id, "outcome": outcome}, 202)
 
 

@@ -10,6 +10,7 @@ from neonblue_local.parts.base import NotReady, Part
 from neonblue_local.parts.clickhouse import ClickHouse
 from neonblue_local.parts.connect import Connect
 from neonblue_local.parts.dagster import DagsterCode, DagsterDaemon, DagsterWebserver
+from neonblue_local.parts.exporter import Exporter
 from neonblue_local.parts.kafka import Kafka
 from neonblue_local.parts.postgres import Postgres
 
@@ -26,6 +27,7 @@ PARTS: dict[str, Part] = {
         DagsterCode(),
         DagsterWebserver(),
         DagsterDaemon(),
+        Exporter(),
     )
 }
 # What setup (tables, topics, connector) works on.
@@ -34,7 +36,7 @@ SETUP_NEEDS = ("postgres", "kafka", "connect", "clickhouse")
 # Connect before the broker (its shutdown hangs without one), every client before its server.
 STOP_ORDER: tuple[tuple[str, ...], ...] = (
     ("connect",),
-    ("dagster-daemon", "dagster-webserver", "dagster-code", "api"),
+    ("exporter", "dagster-daemon", "dagster-webserver", "dagster-code", "api"),
     ("clickhouse",),
     ("kafka",),
     ("postgres",),

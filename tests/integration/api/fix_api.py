@@ -52,6 +52,7 @@ def served_api(
     clickhouse_url: str,
     *,
     authority: ssl.SSLContext | None = None,
+    workers: int = 1,
     unset: Sequence[str] = (),
     **settings: str,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
@@ -71,6 +72,8 @@ def served_api(
     }
     command = [sys.executable, "-m", "uvicorn", "neonblue_api.main:app", "--port", str(port), "--no-access-log"]
     command += ["--http", "neonblue_api.http_protocol:Bounded"]
+    if workers > 1:
+        command += ["--workers", str(workers)]
     process = subprocess.Popen(command, env=environment, cwd=PROJECT)
     try:
         url = f"{'https' if authority else 'http'}://127.0.0.1:{port}"
