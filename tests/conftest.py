@@ -6,7 +6,15 @@ from types import FrameType
 
 import pytest
 
-from tests.fix_stack import SETTINGS_OF_A_STACK, _shared, connect_stack, empty_stack, stack, storage_stack
+from tests.fix_stack import (
+    SETTINGS_OF_A_STACK,
+    _shared,
+    connect_stack,
+    empty_stack,
+    end_stacks_of_killed_runs,
+    stack,
+    storage_stack,
+)
 
 __all__ = ["_shared", "connect_stack", "empty_stack", "stack", "storage_stack"]
 
@@ -24,7 +32,7 @@ for _signal in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_signal, _end_as_if_interrupted)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of the two workers of `make test` one has all tests of the whole stack, the other takes the rest by modules.
 
@@ -33,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _group(item) != "whole stack")
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A worker of an interrupted run is killed before it could end its stack: done here, when all have ended."""
+    if not hasattr(config, "workerinput"):
+        end_stacks_of_killed_runs()
 
 
 def _group(item: pytest.Item) -> str:

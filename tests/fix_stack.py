@@ -35,7 +35,7 @@ class Stack:
     """A stack of its own in a folder of its own, by default inside the project's."""
 
     def __init__(self, parent: Path = PROJECT) -> None:
-        _end_stacks_of_killed_runs()
+        end_stacks_of_killed_runs()
         begun = Path(tempfile.mkdtemp(prefix=".neonblue-begun-", dir=parent))
         # Held as long as this process lives: a later run knows by it which stacks nobody owns any more. The folder gets
         # the name by which it is found only when it is owned, or a run that begins now would take it for a dead one's.
@@ -169,7 +169,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _end_stacks_of_killed_runs() -> None:
+def end_stacks_of_killed_runs() -> None:
     """A run that was killed (-9) could not end its stack: do it for it."""
     for root in PROJECT.glob(f"{_PREFIX}*"):
         try:

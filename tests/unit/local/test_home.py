@@ -14,6 +14,7 @@ from neonblue_local.parts import PARTS
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("NEONBLUE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("NEONBLUE_PORT_BASE", raising=False)
     made = Home.from_environment()
     made.create()
     return made
