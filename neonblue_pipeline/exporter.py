@@ -7,6 +7,8 @@ costs the servers nothing. GET /healthz answers without asking any server.
 import argparse
 import hmac
 import logging
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -167,6 +169,8 @@ def main() -> None:
         settings = read_settings()
     except SettingsMissing as error:
         raise SystemExit(str(error)) from None
+    # Whoever starts it may ignore the signal, and so would it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Server(arguments.host, arguments.port, settings).serve_forever()
 
 

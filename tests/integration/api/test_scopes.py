@@ -19,7 +19,8 @@ def _scope(route: str) -> str:
         return "ingest"
     if route == "GET /v1/audit":
         return "audit"
-    return "manage" if "/v1/tokens" in route or not route.startswith("GET ") else "read"
+    definitions = route.startswith("GET ") and "/v1/tokens" not in route and "/v1/privacy" not in route
+    return "read" if definitions else "manage"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_every_route_demands_its_scope(api_url, client, tokens):
         method, path = route.split(" ")
         for name in ("key", "variant_key", "user_id"):
             path = path.replace("{" + name + "}", "nothing-of-this-name")
-        path = path.replace("{token_id}", "999999999")
+        path = path.replace("{token_id}", "999999999").replace("{erasure_id}", "999999999")
         with httpx.Client(base_url=api_url, trust_env=False, timeout=30) as nobody:
             assert nobody.request(method, path).status_code == 401, route
             # A body that is no JSON: who may not come in is told so before it is read.
