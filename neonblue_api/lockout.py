@@ -30,7 +30,8 @@ class Lockout:
     def __init__(self, settings: Settings) -> None:
         self._guesses = settings.lockout_guesses
         self._allowed = RateLimitItemPerSecond(max(1, self._guesses), settings.lockout_window)
-        shared = storage_from_string(settings.lockout_storage.get_secret_value(), wrap_exceptions=True)
+        url = settings.lockout_storage.get_secret_value()
+        shared = storage_from_string(url, wrap_exceptions=True, implementation="redispy")
         self._shared = FixedWindowRateLimiter(shared)
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._locked: dict[str, float] = {}

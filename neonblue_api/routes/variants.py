@@ -186,8 +186,9 @@ async def begin_phase(
             text("""with ended as (update experiment_phases set ended_at = clock_timestamp()
                                    where experiment_id = :id and ended_at is null returning phase, ended_at)
                     insert into experiment_phases (experiment_id, phase, began_at, coverage, weights, reason)
-                    select :id, phase + 1, ended_at, cast(:coverage as numeric), cast(:weights as jsonb), :reason
-                    from ended"""),
+                    select :id, coalesce(phase, 0) + 1, coalesce(ended_at, clock_timestamp()),
+                           cast(:coverage as numeric), cast(:weights as jsonb), :reason
+                    from (select) as one left join ended on true"""),
             {
                 "id": experiment_id,
                 "coverage": repr(coverage),

@@ -247,7 +247,7 @@ def test_containers_and_the_embedded_stack_have_one_source_for_tables_topic_and_
     assert SERVICES["setup"]["command"] == ["python", "-m", "neonblue_pipeline.setup"]
     mounted = {source for service in SERVICES.values() for source, _ in mounts(service)}
     assert {source for source in mounted if source.suffix == ".sql"} == {
-        PROJECT / "sql" / "superuser" / "disk.sql",
+        *(PROJECT / "sql" / "superuser").glob("*.sql"),
         DOCKER / "postgres" / "dagster.sql",
     }
     texts = [path.read_text() for path in DOCKER.rglob("*") if path.is_file()]

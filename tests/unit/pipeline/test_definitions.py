@@ -62,6 +62,7 @@ def test_the_connector_takes_passwords_with_any_character_literally() -> None:
         clickhouse_url="http://c",
         kafka_bootstrap="k:1",
         connect_url="http://c",
+        connect_postgres_password=None,
     )
     wanted = connector.definition(settings)
     assert wanted["database.password"] == '"\\${x}'
