@@ -98,10 +98,10 @@ class Stack:
 
     def remove(self) -> None:
         """Stop it and delete its folder; the logs of a stack that does not stop are kept."""
-        result = self.down(check=False)
-        self._owned.close()
-        assert result.returncode == 0, f"the stack of the tests did not stop: {result.stderr}"
-        shutil.rmtree(self.home.root, ignore_errors=True)
+        with self._owned:  # until its folder is gone: another worker would delete it, too
+            result = self.down(check=False)
+            assert result.returncode == 0, f"the stack of the tests did not stop: {result.stderr}"
+            shutil.rmtree(self.home.root, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -181,6 +181,8 @@ def end_stacks_of_killed_runs() -> None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            if os.fstat(file.fileno()).st_nlink == 0:
+                continue  # its owner deleted it between our opening and our locking
             variables = {"NEONBLUE_HOME": str(root), "PATH": os.environ.get("PATH", "")}
             if subprocess.run([str(NEONBLUE), "down"], env=variables, capture_output=True, check=False).returncode == 0:
                 shutil.rmtree(root)
