@@ -43,6 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups that xdist does not keep are seen only as a second stack and a run of twice the time."""
+    if hasattr(session.config, "workerinput") and not all("@" in item.nodeid for item in session.items):
+        raise pytest.UsageError("pytest-xdist does not keep the groups of tests: look at the versions of both")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """A worker of an interrupted run is killed before it could end its stack: done here, when all have ended."""
     if not hasattr(config, "workerinput"):
