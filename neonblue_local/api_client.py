@@ -22,18 +22,24 @@ def client(url: str, token: str, timeout: float) -> httpx.Client:
     return httpx.Client(base_url=url, headers=headers, verify=authorities, timeout=timeout, trust_env=False)
 
 
-def ask(method: str, path: str, **arguments: Any) -> Any:
-    """The reply's JSON; None where it has no body. Raises ApiRefused."""
+def request(method: str, path: str, timeout: float = 30, **arguments: Any) -> httpx.Response:
+    """The reply, which may say nothing for `timeout` seconds. Raises ApiRefused."""
     home = Home.from_environment()
     url, token = (environment.setting(home, name) for name in ("NEONBLUE_API_URL", "NEONBLUE_API_TOKEN"))
     try:
-        with client(url, token, 30) as opened:
+        with client(url, token, timeout) as opened:
             reply = opened.request(method, path, **arguments)
     except httpx.TransportError as error:
         raise ApiRefused(f"the API at {url} does not answer: {error}; `neonblue status` shows why") from error
     if reply.is_error:
         problem = reply.json()
         raise ApiRefused(f"{problem['detail']}; {problem['way_out']}")
+    return reply
+
+
+def ask(method: str, path: str, **arguments: Any) -> Any:
+    """The reply's JSON; None where it has no body. Raises ApiRefused."""
+    reply = request(method, path, **arguments)
     return reply.json() if reply.content else None
 
 

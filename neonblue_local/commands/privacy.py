@@ -4,16 +4,14 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from neonblue_local import environment
+from neonblue_local.api_client import pages, request
 from neonblue_local.errors import LocalError
-from neonblue_local.home import Home
 from neonblue_local.pipeline import pipeline_settings
 
 privacy = typer.Typer(
@@ -29,10 +27,7 @@ privacy = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="For a program: JSON on standard output.")]
 User = Annotated[str, typer.Argument(help="The user id, as the application sends it.")]
 _LOOK_EVERY_S = 1
-
-
-class PrivacyRefused(LocalError):
-    """The API refused, or is not there."""
+_PATIENCE_S = 60  # an export reads every store
 
 
 @privacy.command()
@@ -44,14 +39,14 @@ def export(
 
     neonblue privacy export u1 --to u1.ndjson
     """
-    text = _request("POST", "/v1/privacy/exports", json={"user_id": user}).text
+    text = request("POST", "/v1/privacy/exports", _PATIENCE_S, json={"user_id": user}).text
     if to is None:
         sys.stdout.write(text)
         return
     try:
         to.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
-        raise PrivacyRefused(f"{to} exists; name a new file, so that no other export is lost") from None
+        raise LocalError(f"{to} exists; name a new file, so that no other export is lost") from None
     to.write_text(text)
     typer.echo(f"{to}: {json.loads(text.splitlines()[-1])['rows']:,} rows", err=True)
 
@@ -68,7 +63,7 @@ def erase(
 
     The same person again is the same erasure. Dagster's job `erasures` does the steps.
     """
-    erasure = _request("POST", "/v1/privacy/erasures", json={"user_id": user}).json()
+    erasure = request("POST", "/v1/privacy/erasures", _PATIENCE_S, json={"user_id": user}).json()
     told: set[str] = set()
     while True:
         for step in erasure["steps"]:
@@ -78,7 +73,7 @@ def erase(
         if not wait or erasure["finished_at"]:
             break
         time.sleep(_LOOK_EVERY_S)
-        erasure = _request("GET", f"/v1/privacy/erasures/{erasure['erasure_id']}").json()
+        erasure = request("GET", f"/v1/privacy/erasures/{erasure['erasure_id']}", _PATIENCE_S).json()
     if as_json:
         print(json.dumps(erasure))
     elif erasure["finished_at"]:
@@ -93,14 +88,7 @@ def erasures(as_json: Json = False) -> None:
 
     neonblue privacy erasures
     """
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        page = _request("GET", "/v1/privacy/erasures", params={"cursor": cursor} if cursor else None).json()
-        found += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+    found = [erasure for page in pages("/v1/privacy/erasures", {}) for erasure in page]
     if as_json:
         print(json.dumps(found))
         return
@@ -126,17 +114,3 @@ def ledger() -> None:
 
     with pipeline_settings() as settings:
         sys.stdout.write(again.written(again.read(settings)))
-
-
-def _request(method: str, path: str, **arguments: Any) -> httpx.Response:
-    home = Home.from_environment()
-    url, token = (environment.setting(home, name) for name in ("NEONBLUE_API_URL", "NEONBLUE_API_TOKEN"))
-    try:
-        with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False) as client:
-            reply = client.request(method, f"{url}{path}", **arguments)
-    except httpx.TransportError as error:
-        raise PrivacyRefused(f"the API at {url} does not answer: {error}; `neonblue status` shows why") from error
-    if reply.is_error:
-        problem = reply.json()
-        raise PrivacyRefused(f"{problem['detail']}; {problem['way_out']}")
-    return reply
