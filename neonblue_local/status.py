@@ -9,12 +9,15 @@ import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neonblue_local import http
 from neonblue_local.home import Home
 from neonblue_local.parts import NotReady
 from neonblue_local.parts.dagster import graphql
+
+if TYPE_CHECKING:
+    from neonblue_pipeline.settings import Settings as PipelineSettings
 
 _PATIENCE_SECONDS = 5
 DATABASE = "experiments_analytics"
@@ -142,32 +145,22 @@ def _connector(settings: Settings) -> _Answer:
 
 
 def _topic(settings: Settings) -> _Answer:
-    from kafka import KafkaConsumer, TopicPartition
-
+    from neonblue_pipeline import kafka
     from neonblue_pipeline.settings import TOPIC
 
     _reach_broker(settings)
-    consumer = KafkaConsumer(bootstrap_servers=settings["NEONBLUE_KAFKA_BOOTSTRAP"].split(","))
-    try:
-        partitions = [TopicPartition(TOPIC, number) for number in sorted(consumer.partitions_for_topic(TOPIC) or ())]
-        ends = consumer.end_offsets(partitions) if partitions else {}
-    finally:
-        consumer.close()
+    ends = [end for _, end in kafka.end_offsets(_pipeline_settings(settings)).values()]
     if not ends:
         return _Answer(f"topic {TOPIC} is not there; `neonblue up` creates it", ok=False)
-    offsets = ", ".join(str(ends[partition]) for partition in partitions)
-    return _Answer(f"{sum(ends.values()):,} messages; end offsets {offsets}")
+    return _Answer(f"{sum(ends):,} messages; end offsets {', '.join(map(str, ends))}")
 
 
 def _consumer(settings: Settings) -> _Answer:
     from neonblue_pipeline import kafka
     from neonblue_pipeline.settings import CONSUMER_GROUP
-    from neonblue_pipeline.settings import Settings as PipelineSettings
 
     _reach_broker(settings)
-    names = ("postgres_url", "clickhouse_url", "kafka_bootstrap", "connect_url")
-    addresses = {name: settings[f"NEONBLUE_{name.upper()}"] for name in names}
-    lag = kafka.lag(PipelineSettings.model_validate(addresses))
+    lag = kafka.lag(_pipeline_settings(settings))
     return _Answer(f"group {CONSUMER_GROUP}, {len(lag)} partitions", float(sum(lag.values())), "messages")
 
 
@@ -210,6 +203,14 @@ def _dagster(settings: Settings) -> _Answer:
     said = f"{data['active']['count']} runs at work"
     said += f", last: {last[0]['jobName']} {last[0]['status']}" if last else ", none yet"
     return _Answer(f"daemons without heartbeat: {', '.join(ill)}; {said}" if ill else said, ok=not ill)
+
+
+def _pipeline_settings(settings: Settings) -> "PipelineSettings":
+    """Addresses are those of `settings`; the environment says the rest, as how Kafka is spoken to."""
+    from neonblue_pipeline.settings import read_settings
+
+    names = ("postgres_url", "clickhouse_url", "kafka_bootstrap", "connect_url")
+    return read_settings(**{name: settings[f"NEONBLUE_{name.upper()}"] for name in names})
 
 
 def _reach_broker(settings: Settings) -> None:

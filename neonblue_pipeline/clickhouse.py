@@ -57,6 +57,23 @@ class ClickHouse:
         self._client.raw_insert(table, columns, rows, settings=settings, fmt=form)
 
 
+def plain_client(settings: Settings, database: str | None = DATABASE, **options: Any) -> "Client":
+    """The ordinary client, to be closed, without our settings: a server that is too old does not know them.
+
+    `options` are further ones of the driver, such as its timeouts.
+    """
+    import clickhouse_connect
+
+    return clickhouse_connect.get_client(
+        dsn=settings.clickhouse_url,
+        interface=urlsplit(settings.clickhouse_url).scheme,  # the driver would speak https to port 8443 alone
+        ca_cert=os.environ.get("SSL_CERT_FILE"),
+        database=database or "default",
+        autogenerate_session_id=False,  # sessions would serialise statements and cost a round trip
+        **options,
+    )
+
+
 @contextmanager
 def connect(
     settings: Settings, comment: str = "neonblue_pipeline", database: str | None = DATABASE, patience_s: int = 3600
@@ -65,16 +82,7 @@ def connect(
 
     `patience_s`: for how long a statement may say nothing.
     """
-    import clickhouse_connect
-
-    client = clickhouse_connect.get_client(
-        dsn=settings.clickhouse_url,
-        interface=urlsplit(settings.clickhouse_url).scheme,  # the driver would speak https to port 8443 alone
-        ca_cert=os.environ.get("SSL_CERT_FILE"),
-        database=database or "default",
-        autogenerate_session_id=False,  # sessions would serialise statements and cost a round trip
-        send_receive_timeout=patience_s,
-    )
+    client = plain_client(settings, database, send_receive_timeout=patience_s)
     try:
         yield ClickHouse(client, comment)
     finally:

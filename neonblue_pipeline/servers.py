@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from neonblue_pipeline.clickhouse import plain_client
 from neonblue_pipeline.settings import DATABASE, SLOT, TOPIC, Settings
 from neonblue_pipeline.sqlfiles import read_sql
 
@@ -106,7 +107,7 @@ def kafka(settings: Settings, least_version: tuple[int, int] = LEAST_KAFKA) -> L
 
     setting = "NEONBLUE_KAFKA_BOOTSTRAP"
     client = KafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        **settings.kafka_client,
         client_id="neonblue_servers",
         bootstrap_timeout_ms=_PATIENCE_S * 1000,
         request_timeout_ms=_PATIENCE_S * 1000,
@@ -161,11 +162,9 @@ def connect(settings: Settings) -> Looked:
 def clickhouse(
     settings: Settings, least_version: tuple[int, int] = LEAST_CLICKHOUSE, now: Callable[[], float] = time.time
 ) -> Looked:
-    from clickhouse_connect import get_client
-
     setting = "NEONBLUE_CLICKHOUSE_URL"
-    client = get_client(
-        dsn=settings.clickhouse_url, connect_timeout=_PATIENCE_S, send_receive_timeout=_PATIENCE_S, query_retries=0
+    client = plain_client(
+        settings, None, connect_timeout=_PATIENCE_S, send_receive_timeout=_PATIENCE_S, query_retries=0
     )
     try:
         before = now()

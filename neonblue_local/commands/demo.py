@@ -9,6 +9,7 @@ from rich.console import Console
 
 from neonblue_local import environment
 from neonblue_local.home import Home
+from neonblue_local.pipeline import pipeline_settings
 
 
 def demo(
@@ -29,14 +30,9 @@ def demo(
     from neonblue_local.demo.run import Addresses, run_demo
 
     home = Home.from_environment()
-    addresses = Addresses(
-        api_url=environment.setting(home, "NEONBLUE_API_URL"),
-        api_token=environment.setting(home, "NEONBLUE_API_TOKEN"),
-        postgres_url=environment.setting(home, "NEONBLUE_POSTGRES_URL"),
-        clickhouse_url=environment.setting(home, "NEONBLUE_CLICKHOUSE_URL"),
-        kafka_bootstrap=environment.setting(home, "NEONBLUE_KAFKA_BOOTSTRAP"),
-        environment={**(environment.read(home) if home.env_file.is_file() else {}), **os.environ},
-    )
+    api_url, api_token = (environment.setting(home, name) for name in ("NEONBLUE_API_URL", "NEONBLUE_API_TOKEN"))
+    with pipeline_settings() as settings:
+        addresses = Addresses(api_url, api_token, settings, dict(os.environ))
     # With --json standard output carries the report alone.
     console = Console(stderr=as_json)
     report = run_demo(addresses, console, players)

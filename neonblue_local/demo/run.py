@@ -15,6 +15,7 @@ from neonblue_local.demo.checks import compare_ids, compare_results
 from neonblue_local.demo.report import StagesView, decision, findings_table
 from neonblue_local.demo.send import DemoError, Sender
 from neonblue_local.demo.stages import Counts, Ids, Stages
+from neonblue_pipeline.settings import Settings
 
 STUCK_S = 120
 _LOOK_EVERY_S = 1  # each look counts what has arrived so far in every store
@@ -26,9 +27,7 @@ class Addresses:
 
     api_url: str
     api_token: str
-    postgres_url: str
-    clickhouse_url: str
-    kafka_bootstrap: str
+    pipeline: Settings
     environment: Mapping[str, str]  # of a process that runs a job of the pipeline
 
 
@@ -46,9 +45,7 @@ def run_demo(addresses: Addresses, console: Console, player_limit: int | None = 
         assignments = list(cats.assignments(players, started_at))
         events = list(cats.events(players, started_at))
         sent = Ids({e["id"] for e in events}, {a["user_id"] for a in assignments}, len(events) + len(assignments))
-        with Stages(
-            addresses.postgres_url, addresses.clickhouse_url, addresses.kafka_bootstrap, cats.EXPERIMENT
-        ) as stages:
+        with Stages(addresses.pipeline, cats.EXPERIMENT) as stages:
             seconds = _send_and_watch(sender, stages, assignments, events, console)
             say(f"{sent.rows:,} facts through the whole way in {seconds:.1f} s", highlight=False)
             materialise("refresh", addresses.environment, console)

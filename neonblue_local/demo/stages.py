@@ -5,7 +5,6 @@ A fact is an assignment (known by its user) or an event (known by its id).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import clickhouse_connect
 import msgspec
@@ -14,8 +13,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from neonblue_local.demo.send import DemoError
-
-TOPIC = "experiments_events"
+from neonblue_pipeline.clickhouse import plain_client
+from neonblue_pipeline.settings import TOPIC, Settings
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,15 @@ class Stages:
     # What `counts` raises while a part is away.
     AWAY = (psycopg.OperationalError, KafkaError, clickhouse_connect.driver.exceptions.OperationalError)
 
-    def __init__(self, postgres_url: str, clickhouse_url: str, kafka_bootstrap: str, experiment: str) -> None:
-        self._postgres_url, self._kafka_bootstrap = postgres_url, kafka_bootstrap
-        with psycopg.connect(postgres_url) as postgres:
+    def __init__(self, settings: Settings, experiment: str) -> None:
+        self._settings = settings
+        with psycopg.connect(settings.postgres_url) as postgres:
             row = postgres.execute("select experiment_id from experiments where key = %s", (experiment,)).fetchone()
         if row is None:
             raise DemoError(f"experiment {experiment!r} is not in PostgreSQL, although the API created it")
         self._experiment_id = row[0]
-        self._clickhouse = clickhouse_connect.get_client(
-            dsn=clickhouse_url, interface=urlsplit(clickhouse_url).scheme, database="experiments_analytics"
-        )
-        self._kafka = KafkaConsumer(bootstrap_servers=kafka_bootstrap, enable_auto_commit=False)
+        self._clickhouse = plain_client(settings)
+        self._kafka = KafkaConsumer(**settings.kafka_client, enable_auto_commit=False)
         partitions = self._kafka.partitions_for_topic(TOPIC) or set()
         self._partitions = [TopicPartition(TOPIC, partition) for partition in sorted(partitions)]
 
@@ -80,7 +77,7 @@ class Stages:
         self._kafka.close()
 
     def counts(self) -> Counts:
-        with psycopg.connect(self._postgres_url) as postgres:
+        with psycopg.connect(self._settings.postgres_url) as postgres:
             row = postgres.execute(
                 """select (select count(*) from assignments where experiment_id = %(x)s)
                         + (select count(*) from events where experiment_id = %(x)s)""",
@@ -98,7 +95,7 @@ class Stages:
         return Counts(row[0] if row else 0, messages, landing, processed)
 
     def postgres_ids(self) -> Ids:
-        with psycopg.connect(self._postgres_url) as postgres:
+        with psycopg.connect(self._settings.postgres_url) as postgres:
             x = (self._experiment_id,)
             events = postgres.execute("select event_id::text from events where experiment_id = %s", x).fetchall()
             users = postgres.execute("select user_id from assignments where experiment_id = %s", x).fetchall()
@@ -109,7 +106,7 @@ class Stages:
         found = Ids(set(), set(), 0)
         rows = 0
         consumer = KafkaConsumer(
-            bootstrap_servers=self._kafka_bootstrap,
+            **self._settings.kafka_client,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=5_000,
