@@ -2,11 +2,14 @@
 
 import base64
 import json
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Header, Query
 
 from neonblue_api.errors import InvalidCursor, PreconditionFailed
+
+T = TypeVar("T")
 
 LimitDep = Annotated[int, Query(ge=1, le=1000, description="Items a page.")]
 CursorDep = Annotated[str | None, Query(max_length=4096, description="next_cursor of the page before.")]
@@ -31,6 +34,14 @@ def read_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
     if not fits or any("\0" in value if type(value) is str else not -(2**63) <= value < 2**63 for value in place):
         raise InvalidCursor(f"cursor is {cursor[:100]!r}")
     return place
+
+
+def one_page(found: list[T], limit: int, place: Callable[[T], tuple[Any, ...]]) -> tuple[list[T], str | None]:
+    """The first `limit` of what was found, and the cursor of the page after it; None if no more than those were found.
+
+    `place` of an item: the values that read_cursor gives back.
+    """
+    return found[:limit], cursor_of(*place(found[limit - 1])) if len(found) > limit else None
 
 
 def etag(revision: int) -> str:

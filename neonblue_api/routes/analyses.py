@@ -16,7 +16,7 @@ from neonblue_api.errors import (
     InvalidCursor,
     InvalidInput,
 )
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, one_page, read_cursor
 from neonblue_api.models.analyses import (
     Funnel,
     FunnelOfVariant,
@@ -85,11 +85,8 @@ async def get_journeys(
         limit=limit + 1,
     )
     journeys = [_journey(row) for row in rows]
-    following = None
-    if len(journeys) > limit:
-        last = journeys[limit - 1]
-        following = cursor_of(last.user_id, last.day.isoformat())
-    return Page(items=journeys[:limit], next_cursor=following)
+    items, following = one_page(journeys, limit, lambda last: (last.user_id, last.day.isoformat()))
+    return Page(items=items, next_cursor=following)
 
 
 def _journey(row: dict[str, Any]) -> Journey:

@@ -32,7 +32,7 @@ from neonblue_api.errors import (
     UnsupportedMediaType,
     UserErased,
 )
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, one_page, read_cursor
 from neonblue_api.models.fields import Key
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.settings import Settings
@@ -140,8 +140,8 @@ async def list_assignments(
         return list((await connection.execute(_PAGE, values)).mappings())
 
     rows = await database.transact(work)
-    items = [dict(row) | {"attributes": msgspec.Raw(row["attributes"].encode())} for row in rows[:limit]]
-    following = cursor_of(rows[limit - 1]["user_id"]) if len(rows) > limit else None
+    rows, following = one_page(rows, limit, lambda last: (last["user_id"],))
+    items = [dict(row) | {"attributes": msgspec.Raw(row["attributes"].encode())} for row in rows]
     return json_reply({"items": items, "next_cursor": following})
 
 

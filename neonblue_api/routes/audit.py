@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from neonblue_api import audit
 from neonblue_api.access import AuditDep
 from neonblue_api.errors import DatabaseUnavailable, InvalidCursor, InvalidInput
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, one_page, read_cursor
 from neonblue_api.models.audit import AuditEntry
 from neonblue_api.models.fields import Page, UtcTime
 from neonblue_api.replies import responses
@@ -53,4 +53,5 @@ async def list_audit_entries(
         )
 
     found = await database.transact(work)
-    return Page(items=found[:limit], next_cursor=cursor_of(found[limit - 1].number) if len(found) > limit else None)
+    items, following = one_page(found, limit, lambda last: (last.number,))
+    return Page(items=items, next_cursor=following)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from neonblue_api import audit
 from neonblue_api.access import ReadDep
 from neonblue_api.errors import DatabaseUnavailable, InvalidCursor, InvalidInput
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, one_page, read_cursor
 from neonblue_api.models.changes import Change, Changed
 from neonblue_api.models.fields import Page
 from neonblue_api.replies import responses
@@ -43,5 +43,5 @@ async def list_changes(
         return [Change.of(entry) for entry in entries]
 
     found = await database.transact(work)
-    following = cursor_of(found[limit - 1].change_id) if len(found) > limit else None
-    return Page(items=found[:limit], next_cursor=following)
+    items, following = one_page(found, limit, lambda last: (last.change_id,))
+    return Page(items=items, next_cursor=following)

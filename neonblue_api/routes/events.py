@@ -32,7 +32,7 @@ from neonblue_api.errors import (
 )
 from neonblue_api.event_input import EventReader
 from neonblue_api.intake import Intake
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, one_page, read_cursor
 from neonblue_api.monitoring import count_refused
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.settings import Settings
@@ -157,10 +157,8 @@ async def list_events(
         return list((await connection.execute(_PAGE, values)).mappings())
 
     rows = await database.transact(work)
-    following = None
-    if len(rows) > limit:
-        following = cursor_of(rows[limit - 1]["timestamp"], str(rows[limit - 1]["event_id"]))
-    return json_reply({"items": [_event(row) for row in rows[:limit]], "next_cursor": following})
+    items, following = one_page(rows, limit, lambda last: (last["timestamp"], str(last["event_id"])))
+    return json_reply({"items": [_event(row) for row in items], "next_cursor": following})
 
 
 def _event(row: Any) -> dict[str, Any]:

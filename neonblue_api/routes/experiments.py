@@ -24,7 +24,7 @@ from neonblue_api.errors import (
     UnknownMetric,
     WeightsSum,
 )
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, etag, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, etag, one_page, read_cursor
 from neonblue_api.models.experiments import Experiment, ExperimentChange, ExperimentIn, Start, Status
 from neonblue_api.models.fields import Key, Page
 from neonblue_api.replies import responses
@@ -61,10 +61,8 @@ async def list_experiments(
         return await experiments.page(connection, after=place[0] if place else None, status=status, limit=limit + 1)
 
     found = await database.transact(work)
-    return Page(
-        items=[experiment for _, experiment in found[:limit]],
-        next_cursor=cursor_of(found[limit - 1][0]) if len(found) > limit else None,
-    )
+    items, following = one_page(found, limit, lambda last: (last[0],))
+    return Page(items=[experiment for _, experiment in items], next_cursor=following)
 
 
 @router.get("/{key}", responses=responses(*_ONE))

@@ -17,7 +17,7 @@ from neonblue_api.errors import (
     MetricNotFound,
     PreconditionFailed,
 )
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, etag, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, etag, one_page, read_cursor
 from neonblue_api.models.fields import Key, Page
 from neonblue_api.models.metrics import Metric, MetricChange, MetricIn
 from neonblue_api.replies import responses
@@ -48,10 +48,8 @@ async def list_metrics(
         return await metrics.page(connection, after=place[0] if place else None, limit=limit + 1)
 
     found = await database.transact(work)
-    return Page(
-        items=[metric for _, metric in found[:limit]],
-        next_cursor=cursor_of(found[limit - 1][0]) if len(found) > limit else None,
-    )
+    items, following = one_page(found, limit, lambda last: (last[0],))
+    return Page(items=[metric for _, metric in items], next_cursor=following)
 
 
 @router.get("/{key}", responses=responses(*_COMMON, MetricNotFound))

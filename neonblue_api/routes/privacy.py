@@ -24,7 +24,7 @@ from neonblue_api.errors import (
     MalformedJson,
     PrivacyKeyMissing,
 )
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, one_page, read_cursor
 from neonblue_api.models.fields import Page
 from neonblue_api.models.privacy import Erasure, ErasureStep, PersonIn
 from neonblue_api.pseudonyms import is_ours
@@ -139,7 +139,8 @@ async def list_erasures(
         return [_told(row) for row in rows.mappings()]
 
     found = await database.transact(work)
-    return Page(items=found[:limit], next_cursor=cursor_of(found[limit - 1].erasure_id) if len(found) > limit else None)
+    items, following = one_page(found, limit, lambda last: (last.erasure_id,))
+    return Page(items=items, next_cursor=following)
 
 
 @router.get("/erasures/{erasure_id}", responses=responses(*_ERRORS, ErasureNotFound))

@@ -18,7 +18,7 @@ from neonblue_api.errors import (
     TokenEnded,
     TokenNotFound,
 )
-from neonblue_api.listing import CursorDep, LimitDep, cursor_of, read_cursor
+from neonblue_api.listing import CursorDep, LimitDep, one_page, read_cursor
 from neonblue_api.models.fields import Page, utc_text
 from neonblue_api.models.tokens import NewToken, Rotation, Token, TokenIn
 from neonblue_api.replies import responses
@@ -86,7 +86,8 @@ async def list_tokens(
         return [Token(**row) for row in rows.mappings()]
 
     found = await database.transact(work)
-    return Page(items=found[:limit], next_cursor=cursor_of(found[limit - 1].token_id) if len(found) > limit else None)
+    items, following = one_page(found, limit, lambda last: (last.token_id,))
+    return Page(items=items, next_cursor=following)
 
 
 @router.post(

@@ -25,7 +25,7 @@ from neonblue_api.errors import (
     UserErased,
     UserNotFound,
 )
-from neonblue_api.listing import CursorDep, IfMatchDep, LimitDep, check_match, cursor_of, etag, read_cursor
+from neonblue_api.listing import CursorDep, IfMatchDep, LimitDep, check_match, etag, one_page, read_cursor
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.state import DatabaseDep, PseudonymDep, SettingsDep, UserReaderDep
 
@@ -115,8 +115,8 @@ async def list_users(_: ReadDep, database: DatabaseDep, limit: LimitDep = 100, c
         return list(rows.mappings())
 
     rows = await database.transact(work)
-    following = cursor_of(rows[limit - 1]["user_id"]) if len(rows) > limit else None
-    return json_reply({"items": [_user(row) for row in rows[:limit]], "next_cursor": following})
+    items, following = one_page(rows, limit, lambda last: (last["user_id"],))
+    return json_reply({"items": [_user(row) for row in items], "next_cursor": following})
 
 
 @router.get(
