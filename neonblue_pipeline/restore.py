@@ -12,13 +12,12 @@ import zstandard
 
 from neonblue_pipeline import audit, backup, connector, kafka, ledger, recovery, replay
 from neonblue_pipeline.arrival import await_consumed
-from neonblue_pipeline.assets.health import CANARY_USER
 from neonblue_pipeline.backup import Backup
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.erasing import again, steps
 from neonblue_pipeline.errors import BackupError
 from neonblue_pipeline.replay import Healed
-from neonblue_pipeline.settings import CONNECTOR, Settings
+from neonblue_pipeline.settings import CANARY_USER, CONNECTOR, Settings
 from neonblue_pipeline.sqlfiles import sql_files
 
 # What a dump of the schema does not hold: publication, slot, privileges.

@@ -14,6 +14,8 @@ TOPIC = "experiments_events"
 CONSUMER_GROUP = "neonblue_landing"
 CONNECTOR = "neonblue_outbox"
 SLOT = "neonblue_outbox"
+CANARY_USER = "neonblue-canary"
+CANARY_TYPE = "neonblue_canary"
 
 
 class Settings(BaseSettings):

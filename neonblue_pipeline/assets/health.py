@@ -7,9 +7,8 @@ import dagster as dg
 
 from neonblue_pipeline.errors import HealthError, SettingsMissing
 from neonblue_pipeline.resources import Servers, comment
+from neonblue_pipeline.settings import CANARY_TYPE, CANARY_USER
 
-CANARY_USER = "neonblue-canary"
-CANARY_TYPE = "neonblue_canary"
 _LOOK_EVERY_S = 0.02
 
 

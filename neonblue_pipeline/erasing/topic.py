@@ -15,9 +15,8 @@ import psycopg
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline import kafka, offsets
 from neonblue_pipeline.arrival import await_arrival
-from neonblue_pipeline.assets.health import CANARY_TYPE, CANARY_USER
 from neonblue_pipeline.errors import ErasureHeld
-from neonblue_pipeline.settings import Settings
+from neonblue_pipeline.settings import CANARY_TYPE, CANARY_USER, Settings
 
 _NEW_FILE_AFTER_MS = 1000
 _PATIENCE_S = 120
