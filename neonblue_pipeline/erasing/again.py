@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from neonblue_pipeline import clickhouse as clickhouse_client
+from neonblue_pipeline.erasing import facts
 from neonblue_pipeline.errors import BackupError
 from neonblue_pipeline.settings import Settings
 
@@ -75,7 +76,7 @@ def open_again(settings: Settings) -> int:
         row = postgres.execute("select count(*) from erasures").fetchone()
         if not row or not row[0]:
             return 0
-        postgres.execute("select set_config('neonblue.privacy_key', %s, false)", (settings.privacy_key_text,))
+        facts.say_key(settings, postgres)
         pads = postgres.execute("select encode(pads_if_needed(), 'hex')").fetchone()
         subjects = postgres.execute("select encode(subject, 'hex') from erasures").fetchall()
         assert pads is not None

@@ -44,6 +44,11 @@ _SLOTS = """
 _SUPERUSER_FILE = "sql/superuser/erasure.sql"
 
 
+def say_key(settings: Settings, postgres: "psycopg.Connection[Any]") -> None:
+    """Tells the session the key by which erased people are known."""
+    postgres.execute("select set_config('neonblue.privacy_key', %s, false)", (settings.privacy_key_text,))
+
+
 def write_anew(settings: Settings, partitions: Iterable[str], tell: Callable[[str], None]) -> dict[str, Any]:
     """Writes each table and partition anew without what was deleted, and the statistics that hold samples of values."""
     started = time.monotonic()

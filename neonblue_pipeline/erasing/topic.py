@@ -15,6 +15,7 @@ import psycopg
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline import kafka, offsets
 from neonblue_pipeline.arrival import await_arrival
+from neonblue_pipeline.erasing import facts
 from neonblue_pipeline.errors import ErasureHeld
 from neonblue_pipeline.settings import CANARY_TYPE, CANARY_USER, Settings
 
@@ -62,7 +63,7 @@ def _send_canaries(settings: Settings, partitions: list[int]) -> None:
         for partition in partitions
     ]
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
-        postgres.execute("select set_config('neonblue.privacy_key', %s, false)", (settings.privacy_key_text,))
+        facts.say_key(settings, postgres)
         refused = postgres.execute("select * from accept_events(%s::text::jsonb)", (json.dumps(events),)).fetchall()
     if refused:
         raise ErasureHeld(f"the canaries were not accepted: {refused}")
