@@ -13,7 +13,7 @@ from neonblue_pipeline.settings import TOPIC, Settings
 
 
 @dataclass(frozen=True)
-class Held:
+class Holding:
     """One store: rows (of PostgreSQL as estimated by it) and bytes on disk, the oldest, and what the setting says."""
 
     store: str
@@ -23,7 +23,7 @@ class Held:
     keeps: str
 
 
-def held(settings: Settings) -> list[Held]:
+def held(settings: Settings) -> list[Holding]:
     """Every store in the order of the way; raises what the client of a server that is down raises."""
     with psycopg.connect(settings.postgres_url, connect_timeout=5) as postgres:
         found = _postgres(settings, postgres)
@@ -33,7 +33,7 @@ def held(settings: Settings) -> list[Held]:
     return [*found, *_dagster(settings)]
 
 
-def _postgres(settings: Settings, postgres: "psycopg.Connection[Any]") -> list[Held]:
+def _postgres(settings: Settings, postgres: "psycopg.Connection[Any]") -> list[Holding]:
     keeps = {
         "outbox_log": _days(settings.outbox_keep_days),
         "events": _days(settings.events_keep_days),
@@ -51,22 +51,22 @@ def _postgres(settings: Settings, postgres: "psycopg.Connection[Any]") -> list[H
         oldest = postgres.execute(f"select min(created_at) from {table}".encode()).fetchone()  # noqa: S608
         assert row is not None
         assert oldest is not None
-        found.append(Held(table, row[0], row[1], oldest[0], kept))
+        found.append(Holding(table, row[0], row[1], oldest[0], kept))
     return found
 
 
-def _topic(settings: Settings) -> Held:
+def _topic(settings: Settings) -> Holding:
     """Messages of the topic; their bytes are the broker's, of all replicas."""
     ends = kafka.end_offsets(settings)
     first = min(kafka.first_timestamps(settings).values(), default=None)
     hours = settings.topic_keep_hours
-    return Held(
+    return Holding(
         f"topic {TOPIC}", sum(end - begin for begin, end in ends.values()), kafka.bytes_on_disk(settings), first,
         f"{hours // 24} days" if hours % 24 == 0 else f"{hours} hours",
     )  # fmt: skip
 
 
-def _clickhouse(settings: Settings, read: Callable[[str], list[dict[str, Any]]]) -> list[Held]:
+def _clickhouse(settings: Settings, read: Callable[[str], list[dict[str, Any]]]) -> list[Holding]:
     months = settings.raw_events_keep_months
     stores = (
         ("landing", ("landing_rows",), "min(kafka_timestamp)", _days(settings.landing_keep_days)),
@@ -90,11 +90,11 @@ def _clickhouse(settings: Settings, read: Callable[[str], list[dict[str, Any]]])
         rows = sum(sizes[table]["rows"] for table in tables if table in sizes)
         size = sum(sizes[table]["bytes"] for table in tables if table in sizes)
         since = read(f"select {oldest} as since from {tables[0]}")[0]["since"] if rows else None  # noqa: S608
-        found.append(Held(store, rows, size, _moment(since), keeps))
+        found.append(Holding(store, rows, size, _moment(since), keeps))
     return found
 
 
-def _dagster(settings: Settings) -> list[Held]:
+def _dagster(settings: Settings) -> list[Holding]:
     """Runs in Dagster's own storage, with their logs; none where this process does not know it."""
     if settings.dagster_postgres_url is None:
         return []
@@ -110,7 +110,7 @@ def _dagster(settings: Settings) -> list[Held]:
                       pg_total_relation_size('runs') + pg_total_relation_size('event_logs') from runs"""
         ).fetchone()
         assert row is not None
-        return [Held("Dagster runs", row[0], row[2], row[1], _days(settings.dagster_keep_days))]
+        return [Holding("Dagster runs", row[0], row[2], row[1], _days(settings.dagster_keep_days))]
 
 
 def _days(days: int) -> str:
