@@ -17,7 +17,7 @@ from neonblue_local.supervision import Supervisor
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline import connector
 from neonblue_pipeline.clickhouse import ClickHouse
-from neonblue_pipeline.settings import CONNECTOR, Settings
+from neonblue_pipeline.settings import CONNECTOR, Settings, psycopg_url
 from tests.fix_stack import Stack
 
 EXPERIMENT = "bench"
@@ -162,7 +162,7 @@ class Rig:
     def rest_dagster(self) -> None:
         """No schedule, sensor or run from now on, as each minute one builds the day again; awaits those at work."""
         Supervisor(self.stack.home).stop_part(PARTS["dagster-daemon"])
-        url = self.stack.settings["NEONBLUE_DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
+        url = psycopg_url(self.stack.settings["NEONBLUE_DAGSTER_POSTGRES_URL"])
         deadline = time.monotonic() + _RUNS_END_S
         with psycopg.connect(url, autocommit=True) as dagster:
             while dagster.execute("select from runs where status in ('STARTING', 'STARTED') limit 1").fetchone():

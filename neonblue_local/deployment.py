@@ -116,12 +116,14 @@ def _api(settings: Mapping[str, str]) -> str:
 def _dagster_postgres(settings: Mapping[str, str]) -> str:
     import psycopg
 
+    from neonblue_pipeline.settings import psycopg_url
+
     url = settings["NEONBLUE_DAGSTER_POSTGRES_URL"]
     if not url.startswith("postgresql+psycopg2://"):
         raise LocalError(
             "NEONBLUE_DAGSTER_POSTGRES_URL: it names no driver, or another one; it must begin with postgresql+psycopg2://"
         )
-    with psycopg.connect(url.replace("+psycopg2", "", 1), connect_timeout=_PATIENCE_S) as connection:
+    with psycopg.connect(psycopg_url(url), connect_timeout=_PATIENCE_S) as connection:
         found = connection.execute("select current_database(), to_regclass('runs') is not null").fetchone()
     assert found is not None
     return f"database {found[0]}, {'with its tables' if found[1] else 'no tables yet'}"

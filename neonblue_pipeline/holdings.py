@@ -9,7 +9,7 @@ import psycopg
 
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline import kafka
-from neonblue_pipeline.settings import TOPIC, Settings
+from neonblue_pipeline.settings import TOPIC, Settings, psycopg_url
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,7 @@ def _dagster(settings: Settings) -> list[Holding]:
     """Runs in Dagster's own storage, with their logs; none where this process does not know it."""
     if settings.dagster_postgres_url is None:
         return []
-    # Written for SQLAlchemy, which wants the driver named.
-    url = settings.dagster_postgres_url.replace("postgresql+psycopg2:", "postgresql:", 1)
-    with psycopg.connect(url, connect_timeout=5) as postgres:
+    with psycopg.connect(psycopg_url(settings.dagster_postgres_url), connect_timeout=5) as postgres:
         # Dagster makes its tables when it first starts.
         known = postgres.execute("select to_regclass('runs')").fetchone()
         if known is None or known[0] is None:

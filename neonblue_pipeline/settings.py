@@ -185,6 +185,11 @@ class Settings(BaseSettings):
         }
 
 
+def psycopg_url(url: str) -> str:
+    """A URL of PostgreSQL for psycopg, of one for SQLAlchemy, which names the driver, too."""
+    return url.replace("postgresql+psycopg2:", "postgresql:", 1)
+
+
 def read_settings(**told: Any) -> Settings:
     """The settings of this process, but for those `told`. Raises SettingsMissing with the variables and the way out."""
     try:

@@ -12,7 +12,7 @@ import psycopg
 
 from neonblue_local.parts import PARTS
 from neonblue_local.supervision import Supervisor
-from neonblue_pipeline.settings import Settings
+from neonblue_pipeline.settings import Settings, psycopg_url
 from tests.chaos.load import Load
 from tests.fix_stack import Stack
 
@@ -67,7 +67,7 @@ class Target:
 
     def await_run(self, seconds: float) -> None:
         """Returns when a run of Dagster is at work, or after so long."""
-        url = self.stack.settings["NEONBLUE_DAGSTER_POSTGRES_URL"].replace("+psycopg2", "")
+        url = psycopg_url(self.stack.settings["NEONBLUE_DAGSTER_POSTGRES_URL"])
         deadline = time.monotonic() + seconds
         with psycopg.connect(url, autocommit=True) as dagster:
             while not dagster.execute("select true from runs where status = 'STARTED' limit 1").fetchone():
