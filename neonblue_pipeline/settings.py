@@ -111,14 +111,14 @@ class Settings(BaseSettings):
     @classmethod
     def _each_outlives_the_one_before(cls, days: int, info: ValidationInfo) -> int:
         outbox = info.data.get("outbox_keep_days", 0)
+        topic = -(-info.data.get("topic_keep_hours", 0) // 24)
         if info.field_name == "events_keep_days" and days and not outbox:
             raise ValueError("must be 0 (keep all) while NEONBLUE_OUTBOX_KEEP_DAYS is 0")
         least = {
             # Windows of the last day are compared again, and what the topic loses is sent again from the outbox.
-            "outbox_keep_days": max(2, -(-info.data.get("topic_keep_hours", 0) // 24)),
+            "outbox_keep_days": max(2, topic),
             "events_keep_days": outbox,  # the outbox is compared with the events
-            "landing_keep_days": -(-info.data.get("topic_keep_hours", 0) // 24)
-            + 1,  # the topic is compared with landing
+            "landing_keep_days": topic + 1,  # the topic is compared with landing
         }[str(info.field_name)]
         if 0 < days < least:
             raise ValueError(f"must be 0 (keep all) or at least {least}")
