@@ -7,6 +7,7 @@ import asyncio
 import math
 import time
 from collections import Counter
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -24,13 +25,13 @@ EVERY_OTHER = "*"
 _Who = tuple[RateLimitItem, str, str]  # limit, digest of the token, route
 
 
+@dataclass
 class _Left:
     """What became of hits: how many may pass, how many more may come, and in how many seconds the next one may."""
 
-    def __init__(self, passing: int, remaining: int, free_in: float) -> None:
-        self.passing = passing
-        self.remaining = remaining
-        self.free_in = free_in
+    passing: int
+    remaining: int
+    free_in: float
 
 
 class RateLimits:
