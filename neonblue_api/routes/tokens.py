@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonblue_api import audit
-from neonblue_api.access import ManageDep, new_token, token_hash
+from neonblue_api.access import Caller, ManageDep, new_token, token_hash
 from neonblue_api.bodies import StrictRoute
 from neonblue_api.errors import (
     DatabaseUnavailable,
@@ -60,15 +60,7 @@ async def create_token(new: TokenIn, caller: ManageDep, database: DatabaseDep, r
             "expires_at": new.expires_at,
         }
         row = (await connection.execute(_INSERT, values)).mappings().one()
-        await audit.record(
-            connection,
-            by=caller,
-            request_id=request_id,
-            kind="token",
-            key=str(row["token_id"]),
-            action="create",
-            after=Token(**row),
-        )
+        await _record(connection, caller, request_id, "create", None, Token(**row))
         return dict(row)
 
     return NewToken(token=secret, **await database.transact(work))
@@ -115,20 +107,8 @@ async def rotate_token(
         values = {"token_id": token_id, "digest": token_hash(secret), "expires_at": wanted.expires_at}
         made = (await connection.execute(_REPLACE, values)).mappings().one()
         old = await connection.execute(_END, {"token_id": token_id, "overlap_s": wanted.overlap_s})
-        for action, subject, was, now in (
-            ("create", made["token_id"], None, Token(**made)),
-            ("rotate", token_id, before, Token(**old.mappings().one())),
-        ):
-            await audit.record(
-                connection,
-                by=caller,
-                request_id=request_id,
-                kind="token",
-                key=str(subject),
-                action=action,
-                before=was,
-                after=now,
-            )
+        await _record(connection, caller, request_id, "create", None, Token(**made))
+        await _record(connection, caller, request_id, "rotate", before, Token(**old.mappings().one()))
         return dict(made)
 
     made = await database.transact(work)
@@ -149,19 +129,25 @@ async def revoke_token(
     async def work(connection: AsyncConnection) -> None:
         before = await _locked(connection, token_id)
         after = (await connection.execute(_REVOKE, {"token_id": token_id})).mappings().one()
-        await audit.record(
-            connection,
-            by=caller,
-            request_id=request_id,
-            kind="token",
-            key=str(token_id),
-            action="revoke",
-            before=before,
-            after=Token(**after),
-        )
+        await _record(connection, caller, request_id, "revoke", before, Token(**after))
 
     await database.transact(work)
     tokens.forget()
+
+
+async def _record(
+    connection: AsyncConnection, by: Caller, request_id: str, action: str, before: Token | None, after: Token
+) -> None:
+    await audit.record(
+        connection,
+        by=by,
+        request_id=request_id,
+        kind="token",
+        key=str(after.token_id),
+        action=action,
+        before=before,
+        after=after,
+    )
 
 
 async def _locked(connection: AsyncConnection, token_id: int) -> Token:
