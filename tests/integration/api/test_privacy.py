@@ -1,6 +1,8 @@
 """Export, erasure and pseudonyms by the API; the pipeline's part is in tests/integration/pipeline/test_erasing.py."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -18,34 +20,27 @@ def privacy_key(storage_stack) -> str:
     return storage_stack.settings[KEY]
 
 
-def opened(url: str) -> httpx.Client:
+@contextmanager
+def client_of_an_api(postgres_url: str, **settings: Any) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    return httpx.Client(base_url=url, headers=headers, timeout=30, transport=ComesBack())
+    with (
+        served_api(postgres_url, NOBODY, **settings) as (url, _),
+        httpx.Client(base_url=url, headers=headers, timeout=30, transport=ComesBack()) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="module")
 def anonymous(postgres_url: str, privacy_key: str) -> Iterator[httpx.Client]:
     """An API that keeps events of erased people as nobody's."""
-    with (
-        served_api(postgres_url, NOBODY, NEONBLUE_PRIVACY_KEY=privacy_key, NEONBLUE_ERASED_USERS="anonymous") as (
-            url,
-            _,
-        ),
-        opened(url) as client,
-    ):
+    with client_of_an_api(postgres_url, NEONBLUE_PRIVACY_KEY=privacy_key, NEONBLUE_ERASED_USERS="anonymous") as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def pseudonymous(postgres_url: str, privacy_key: str) -> Iterator[httpx.Client]:
     """An API that names nobody."""
-    with (
-        served_api(postgres_url, NOBODY, NEONBLUE_PRIVACY_KEY=privacy_key, NEONBLUE_PSEUDONYMOUS_USERS="true") as (
-            url,
-            _,
-        ),
-        opened(url) as client,
-    ):
+    with client_of_an_api(postgres_url, NEONBLUE_PRIVACY_KEY=privacy_key, NEONBLUE_PSEUDONYMOUS_USERS="true") as client:
         yield client
 
 
@@ -141,10 +136,7 @@ def test_without_the_key_or_with_another_erasures_are_refused_and_so_are_facts(
     erase(client, name)
     for key in ("", "another-key-of-more-than-32-characters"):
         variables = {KEY: key} if key else {}
-        with (
-            served_api(postgres_url, NOBODY, **({KEY: key} if key else {}), unset=(KEY,)) as (url, _),
-            opened(url) as api,
-        ):
+        with client_of_an_api(postgres_url, **variables, unset=(KEY,)) as api:
             reply = api.post("/v1/privacy/erasures", json={"user_id": name})
             assert (reply.status_code, reply.json()["code"]) == (503, "privacy_key_missing"), variables
             reply = api.post("/v1/events", json=click(f"{name}-2"))

@@ -2,27 +2,10 @@
 
 import asyncio
 
-import pytest
-
-from neonblue_api import known
 from neonblue_api.known import Definition, Known
 from neonblue_api.settings import Settings
 
 LEASE = 0.5
-
-
-class _Clock:
-    now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    made = _Clock()
-    monkeypatch.setattr(known, "time", made)
-    return made
 
 
 def _known(**settings) -> Known:

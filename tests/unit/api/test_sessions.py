@@ -4,29 +4,13 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-import pytest
 from msgspec import Raw
 
-from neonblue_api import sessions
 from neonblue_api.event_input import EventRow, encode_rows
 from neonblue_api.sessions import Sessions
 from neonblue_api.settings import Settings
 
 GAP = 1_800
-
-
-class _Clock:
-    now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    made = _Clock()
-    monkeypatch.setattr(sessions, "time", made)
-    return made
 
 
 def _sessions(gap: float = GAP) -> Sessions:
