@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 import clickhouse_connect
@@ -12,6 +11,8 @@ import httpx
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from tests.fix_client import ComesBack
 
 TOPIC = "experiments_events"
 
@@ -29,16 +30,11 @@ class Platform:
             base_url=settings["NEONBLUE_API_URL"],
             headers={"Authorization": f"Bearer {settings['NEONBLUE_API_TOKEN']}"},
             timeout=30,
-            trust_env=False,
+            transport=ComesBack(),
         )
 
     def post(self, path: str, body: object, status: Sequence[int] = (200, 201, 202)) -> dict:
-        """As a client should: one that is told to come back later does, for a minute."""
-        give_up_at = time.monotonic() + 60
         reply = self.api.post(path, json=body)
-        while reply.status_code == 503 and time.monotonic() < give_up_at:
-            time.sleep(float(reply.headers["Retry-After"]))
-            reply = self.api.post(path, json=body)
         assert reply.status_code in status, f"POST {path}: {reply.status_code} {reply.text}"
         return reply.json()
 

@@ -7,7 +7,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.integration.api.fix_api import TOKEN, ComesBack, apply_schema, served_api
+from tests.fix_client import ComesBack
+from tests.integration.api.fix_api import TOKEN, apply_schema, served_api
 
 
 @pytest.fixture(scope="session")

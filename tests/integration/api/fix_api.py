@@ -5,7 +5,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,18 +17,6 @@ PROJECT = Path(__file__).parents[3]
 TOKEN = "test-token-with-every-scope"
 # The address of a server that is not there.
 NOBODY = "http://nobody:nothing@127.0.0.1:9"
-
-
-class ComesBack(httpx.HTTPTransport):
-    """Does what a 503 of a slow PostgreSQL asks for; every request of these tests is safe to repeat."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        for _ in range(20):
-            reply = super().handle_request(request)
-            if reply.status_code != 503 or b'"database_unavailable"' not in reply.read():
-                break
-            time.sleep(float(reply.headers["Retry-After"]))
-        return reply
 
 
 class _NotYet(Exception):

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from tests.integration.api.fix_api import TOKEN, ComesBack, served_api
+from tests.fix_client import ComesBack
+from tests.integration.api.fix_api import TOKEN, served_api
 
 METRICS_TOKEN = "test-token-for-prometheus"
 

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from neonblue_api.bucketing import choose_variant
-from tests.integration.api.fix_api import NOBODY, TOKEN, ComesBack, served_api
+from tests.fix_client import ComesBack
+from tests.integration.api.fix_api import NOBODY, TOKEN, served_api
 
 KEY = "NEONBLUE_PRIVACY_KEY"
 

@@ -17,7 +17,8 @@ from tenacity import AsyncRetrying, Retrying, retry_if_result, stop_after_attemp
 
 from neonblue_api.redis_link import PREFIX, Gathered, RedisAway, RedisLink
 from neonblue_api.settings import Settings
-from tests.integration.api.fix_api import NOBODY, TOKEN, ComesBack, served_api
+from tests.fix_client import ComesBack
+from tests.integration.api.fix_api import NOBODY, TOKEN, served_api
 from tests.integration.api.fix_redis import RedisServer
 
 LOAD = 8
