@@ -102,8 +102,8 @@ class Platform:
         return [(step["event_type"], step["page"]) for journey in journeys for step in journey["steps"]]
 
     def refresh(self) -> None:
-        """All rollups and the significance, as the demo runs them: a recorded run of the Dagster job."""
-        command = [sys.executable, "-m", "neonblue_pipeline.materialize", "refresh"]
+        """All rollups and the significance, as every minute: a recorded run of the Dagster job."""
+        command = [sys.executable, "-m", "neonblue_pipeline.materialize", "live"]
         environment = {**os.environ, **self.settings}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

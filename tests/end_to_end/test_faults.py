@@ -56,6 +56,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by(name: str, target: Target, l
     assert outcome.acked > 0
 
 
+@pytest.mark.nightly  # the same without load and commands: tests/integration/pipeline/test_stream.py
 def test_the_stream_goes_on_past_messages_that_cannot_be_read_and_keeps_them(target: Target, load: Load) -> None:
     outcome = trial.run(target, load, FAULTS["poison"])
     assert (outcome.lost, outcome.doubled, outcome.invented) == (0, 0, 0)

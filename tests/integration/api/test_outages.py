@@ -207,6 +207,6 @@ def test_a_process_that_ends_says_so_and_lets_its_clients_go(postgres_url):
 
 @pytest.mark.parametrize("missing", ["NEONBLUE_POSTGRES_URL", "NEONBLUE_API_TOKEN"])
 def test_an_api_without_a_setting_does_not_start_and_names_it(postgres_url, missing, capfd):
-    with pytest.raises(RuntimeError, match="ended"), served_api(postgres_url, NOBODY, **{missing: ""}):
+    with pytest.raises(RuntimeError, match="ended"), served_api(postgres_url, NOBODY, by_command=True, **{missing: ""}):
         pass
     assert missing in capfd.readouterr().err

@@ -93,7 +93,7 @@ def test_an_api_tells_at_its_start_what_is_wrong_with_its_servers(wrong, capfd):
         said.append(capfd.readouterr().err)
         return all(word in "".join(said) for word in ("wal_level", "schema is not applied", "NEONBLUE_CLICKHOUSE_URL"))
 
-    with served_api(wrong.postgres_url, NOBODY):
+    with served_api(wrong.postgres_url, NOBODY, by_command=True):
         deadline = time.monotonic() + 30
         while not all_told():
             assert time.monotonic() < deadline, "".join(said)

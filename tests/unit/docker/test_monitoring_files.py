@@ -6,6 +6,7 @@ import pytest
 
 from neonblue_local.home import PROJECT
 from neonblue_pipeline import probes
+from neonblue_pipeline.probes import content, stream
 from neonblue_stats.sample_ratio import MISMATCH_P_VALUE
 from tests.fix_monitoring import alerts, dashboards, headings, metric_names, panels, queries, rules
 
@@ -84,8 +85,8 @@ def test_limits_in_panels_are_those_of_the_code():
     limits = {
         panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"] for _, panel in panels()
     }
-    assert limits["2 Slot"] == probes.UNREAD_WAL_LIMIT
-    assert limits["4 Topic"] == limits["Consumer lag by partition"] == probes.UNREAD_MESSAGES_LIMIT
-    assert limits["5 Rollups"] == limits["Changes that wait for the rollups"] == probes.ROLLUP_AGE_LIMIT_S
-    assert limits["Age of the proof"] == probes.OVERDUE_HOURS * 3600
+    assert limits["2 Slot"] == stream.UNREAD_WAL_LIMIT
+    assert limits["4 Topic"] == limits["Consumer lag by partition"] == stream.UNREAD_MESSAGES_LIMIT
+    assert limits["5 Rollups"] == limits["Changes that wait for the rollups"] == content.ROLLUP_AGE_LIMIT_S
+    assert limits["Age of the proof"] == content.OVERDUE_HOURS * 3600
     assert limits["Sample ratio, p-value"] == MISMATCH_P_VALUE
