@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,7 +16,7 @@ import psycopg
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline import connector, kafka, ledger
 from neonblue_pipeline.errors import RecoveryError
-from neonblue_pipeline.replay import Healed, heal
+from neonblue_pipeline.replay import Healed, heal, replay
 from neonblue_pipeline.settings import CONNECTOR, DATABASE, SLOT, TOPIC, Settings
 from neonblue_pipeline.sqlfiles import SqlFile, sql_files
 
@@ -30,6 +31,8 @@ _CREATES = re.compile(
 
 # Without a commit for so long a consumer that has messages before it is looked at closely.
 _QUIET_S = 60
+# Facts are not passed on in the order of their acceptance, and clocks differ. More than this is found by comparing.
+_OVERLAP = timedelta(minutes=1)
 # A block that is under way is committed within this; where it is not, a new consumer does no harm.
 _LOOK_AGAIN_S = 5
 
@@ -64,18 +67,40 @@ def problems(settings: Settings) -> list[Problem]:
 
 
 def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Healed:
-    """Repairs every part of the stream, then sends again what is missing anywhere. Safe to repeat."""
-    if kafka.ensure_topic(settings):
+    """Repairs every part of the stream, then sends again what is missing anywhere. Safe to repeat.
+
+    What was accepted since the last event that arrived goes first where slot or topic were lost: to find it by
+    comparing takes the longer the more is kept.
+    """
+    arrived = None if missing_objects(settings) else _newest_arrival(settings)
+    gap = kafka.ensure_topic(settings)
+    if gap:
         tell(f"topic {TOPIC} was missing: made again")
     if missing := restore_objects(settings):
         tell(f"ClickHouse lacked {', '.join(sorted(missing))}: made again")
     elif consumer_stands_still(settings, 0):
         restart_consumer(settings)
+        gap = True
         tell("ClickHouse's consumer read nothing although the topic holds messages for it: begun anew")
     if reason := mend_slot(settings):
         tell(f"{reason}: a new slot was made")
+        gap = True
     connector.register(settings)
-    return heal(settings, tell=tell)
+    sent = 0
+    if gap and arrived is not None:
+        since = arrived - _OVERLAP
+        sent = replay(settings, since, datetime.now(UTC) + _OVERLAP)
+        tell(f"{sent:,} rows accepted since {since:%Y-%m-%d %H:%M:%S} UTC are sent again")
+    healed = heal(settings, tell=tell)
+    healed.resent += sent
+    return healed
+
+
+def _newest_arrival(settings: Settings) -> datetime | None:
+    """When the last event that arrived was accepted; UTC."""
+    with clickhouse_client.connect(settings, "neonblue_pipeline recovery") as server:
+        found: datetime | None = server.read("newest_facts")[0]["event_accepted_at"]
+    return found.replace(tzinfo=UTC) if found else None
 
 
 def mend_slot(settings: Settings) -> str | None:

@@ -66,7 +66,7 @@ def _tell(healed: "Healed", as_json: bool) -> None:
             "behind": healed.behind,
         }
         print(json.dumps(found))
-    elif not healed.unequal:
+    elif not healed.unequal and not healed.resent:
         typer.echo("nothing is missing")
     else:
         typer.echo(
