@@ -13,9 +13,8 @@ import msgspec
 
 _LARGEST = sys.float_info.max
 _LONGEST_NUMBER = 400
-_LONG_DOCUMENT = 16_000  # shorter documents cannot hold a number with more digits than PostgreSQL's numeric
 _SHAPE = bytes.maketrans(b"123456789E", b"000000000e")
-_MANY_DIGITS = b"0" * 150
+_MANY_DIGITS = b"0" * 150  # a number longer than _LONGEST_NUMBER has as many on one side of its point
 _decode = msgspec.json.Decoder(Any).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -58,15 +57,15 @@ def check_object(raw: bytes, *, max_depth: int, max_size: int) -> None:
 def check_extent(raw: bytes, *, max_depth: int, max_size: int, value: Any = None) -> None:
     """Checks numbers, depth and size of an object whose text is otherwise known to be strict. Raises JsonRefused."""
     size = len(raw)
-    if size <= max_size and raw.count(b"{") + raw.count(b"[") <= max_depth:
-        # Only an exponent or very many digits make a number that needs a look. Text like "2e" only costs time.
-        shape = raw.translate(_SHAPE)
-        if b"0e" not in shape and (size < 300 or _MANY_DIGITS not in shape):
-            return
+    # Only an exponent or very many digits make a number that needs a look. Text like "2e" only costs time.
+    shape = raw.translate(_SHAPE)
+    many_digits = size >= 300 and _MANY_DIGITS in shape
+    if size <= max_size and raw.count(b"{") + raw.count(b"[") <= max_depth and not many_digits and b"0e" not in shape:
+        return
     audit = _Audit(max_depth)
     document: Any = _decode(raw) if value is None else value
     audit.of(document, 1)
-    if audit.doubtful or size >= _LONG_DOCUMENT:
+    if audit.doubtful or many_digits:
         read_strictly(raw, max_depth=max_depth)
     if size + audit.growth > max_size:
         raise JsonRefused(f"needs {size + audit.growth} bytes written out; at most {max_size} are allowed")

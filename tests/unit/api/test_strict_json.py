@@ -58,6 +58,7 @@ def test_the_fast_check_accepts_exactly_what_the_exact_reader_accepts(document):
         '{"a":1e400}',
         '{"a":-1e400}',
         '{"a":1e-400}',
+        '{"a":0.' + "1" * 450 + "}",
         '{"a":01}',
         '{"a":1,}',
         "{'a':1}",
