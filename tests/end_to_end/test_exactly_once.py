@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pytest
+
 from tests.end_to_end.journey import Platform
 
 ROLLUPS = ("hourly_metrics", "daily_metrics", "user_rollup", "user_journeys", "experiment_summary")
@@ -54,6 +56,7 @@ def test_a_batch_repeated_after_a_cut_connection_is_counted_once(platform: Platf
     assert _rows_of(platform, ids) == 100
 
 
+@pytest.mark.nightly  # without the stack's own runs beside it: tests/integration/pipeline/test_schema_and_proof.py
 def test_all_assets_run_again_leave_the_same_rows(platform: Platform) -> None:
     experiment = f"again-{uuid4().hex[:12]}"
     platform.create_experiment(experiment, metrics=[("click", "mean")])
