@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from bench.feeds import Call, Feed
 
 _GRACE_S = 30
+# What is not sent so long after the end is not sent any more: the rate is not held, and more would only take time.
+_OVERTIME_S = 5
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ async def _load(target: Target, plan: Plan) -> Outcome:
     async def work(connection: "_Connection") -> None:
         nonlocal first, event_bytes
         for due in dues:
+            if plan.rate is not None and time.monotonic() > began + plan.seconds + _OVERTIME_S:
+                break
             if (early := due - time.monotonic()) > 0:
                 await asyncio.sleep(early)
             call, first = first or next(calls, None), None
