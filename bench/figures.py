@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 _COLUMNS = ("part", "figure", "measured", "unit", "goal", "met", "reference of the same run", "ratio")
 _RIGHT = {"measured", "goal", "ratio"}
 
@@ -39,7 +41,9 @@ class Figure:
         return self.value / self.reference_value if self.reference_value else None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"met": self.met, "ratio": self.ratio}
+        found = asdict(self) | {"met": self.met, "ratio": self.ratio}
+        # What numpy computed is nothing that JSON knows.
+        return {name: value.item() if isinstance(value, np.generic) else value for name, value in found.items()}
 
     def cells(self) -> tuple[str, ...]:
         """What the table shows, in the order of its columns."""

@@ -1,3 +1,7 @@
+import json
+
+import numpy as np
+
 from bench.figures import Figure, as_markdown, as_text
 
 
@@ -21,3 +25,8 @@ def test_a_table_has_a_cell_for_every_column_whatever_a_text_holds():
     assert "| 12,346 | /s | ≥ 10,000 | yes | x/y: 500 | 24.7 × |" in table[2]
     assert "0.0123" in table[3]
     assert "p, a|b: said" in as_text(figures)
+
+
+def test_what_numpy_computed_can_be_kept_as_json():
+    figure = Figure("p", "n", np.float64(3), "ms", np.int64(4), "less", "other", np.float64(2))
+    assert json.loads(json.dumps(figure.as_dict()))["met"] is True
