@@ -5,8 +5,8 @@ with {ids:Array(UInt64)} as ids,
      intDiv(number, {each:UInt64}) as user,
      ids[(user * 31 + number % {each:UInt64} * 17) % length(ids) + 1] as of_experiment,
      ['control', 'new'][cityHash64(user, of_experiment) % 2 + 1] as of_variant,
-     (select groupArray((experiment_id, variant_id, variant_key)) from experiment_variants) as variants
+     (select groupArray((concat(toString(experiment_id), '/', variant_key), variant_id)) from experiment_variants) as variants
 select {topic:String}, 0, 0, '', now64(3), number + 1, of_experiment, '', concat('u-', leftPad(toString(user), 10, '0')),
-       arrayFirst(w -> w.1 = of_experiment and w.3 = of_variant, variants).2, of_variant,
+       transform(concat(toString(of_experiment), '/', of_variant), variants.1, variants.2, toUInt64(0)), of_variant,
        {start:DateTime64(6, 'UTC')}, 'bench', '{}', {start:DateTime64(6, 'UTC')}, false
 from numbers({users:UInt64} * {each:UInt64})
