@@ -72,4 +72,6 @@ def series(clickhouse: ClickHouse, made: Made, count: int) -> None:
 
 
 def _insert(clickhouse: ClickHouse, name: str, made: Made, **parameters: Any) -> None:
-    clickhouse.command((_SQL / f"{name}.sql").read_text(), parameters | {"start": made.start}, max_insert_threads=2)
+    # Blocks of a million journeys would not fit into the engine's memory.
+    limits: dict[str, Any] = {"max_insert_threads": 2, "min_insert_block_size_rows": 100_000}
+    clickhouse.command((_SQL / f"{name}.sql").read_text(), parameters | {"start": made.start}, **limits)
