@@ -115,7 +115,7 @@ class Supervisor:
             sections += [
                 "",
                 f"[program:{part.name}]",
-                f"command={_escape(shlex.join(part.command(home)))}",
+                f"command={_escape(shlex.join([*_nice(part), *part.command(home)]))}",
                 f'environment=NEONBLUE_PART="{part.name}"',
                 "autostart=false",
                 "autorestart=true",
@@ -180,6 +180,10 @@ class Supervisor:
 
 def _process_info(row: dict[str, Any]) -> ProcessInfo:
     return ProcessInfo(row["statename"], row["pid"], row["start"], row["exitstatus"])
+
+
+def _nice(part: Part) -> list[str]:
+    return ["nice", "-n", str(part.niceness)] if part.niceness else []
 
 
 def _escape(value: str) -> str:

@@ -25,6 +25,8 @@ class Part(ABC):
     start_seconds: ClassVar[int] = 180
     # Whether it is of use only with tables, topics and connector in place.
     needs_setup: ClassVar[bool] = False
+    # As in nice(1): how far it stands behind parts that a caller waits for, where processors are short.
+    niceness: ClassVar[int] = 0
 
     @abstractmethod
     def command(self, home: Home) -> list[str]:

@@ -10,6 +10,8 @@ from neonblue_local.home import HOST, PROJECT, Home
 from neonblue_local.parts.base import NotReady, Part
 
 LOCATION = "neonblue"
+# A run a minute takes seconds of a core: without this, whatever is accepted meanwhile waits for its turn.
+NICENESS = 5
 
 _HEALTH = """
 query {
@@ -78,6 +80,7 @@ class DagsterCode(Part):
     # Each run is a process that this one started.
     stop_group = True
     needs_setup = True
+    niceness = NICENESS
 
     def command(self, home: Home) -> list[str]:
         return [
@@ -107,6 +110,7 @@ class DagsterWebserver(Part):
     ports = ("dagster-webserver",)
     after = ("postgres", "dagster-code")
     needs_setup = True
+    niceness = NICENESS
 
     def command(self, home: Home) -> list[str]:
         return [
@@ -142,6 +146,7 @@ class DagsterDaemon(Part):
     ports = ()
     after = ("postgres", "dagster-code")
     needs_setup = True
+    niceness = NICENESS
 
     def command(self, home: Home) -> list[str]:
         return [sys.executable, "-m", "dagster._daemon", "run", "--workspace", _workspace(home)]

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from neonblue_pipeline.erasing import steps
 from neonblue_pipeline.errors import ErasureHeld
 from neonblue_pipeline.resources import Servers
 
@@ -21,6 +20,8 @@ def erased_users(context: dg.AssetExecutionContext, servers: Servers) -> dg.Mate
     Runs, logs and metadata know an erasure by its number only. The check fails for one that is open for longer than
     NEONBLUE_ERASURE_HOURS.
     """
+    from neonblue_pipeline.erasing import steps  # brings scipy, which takes longer to import than all else
+
     held = ""
     try:
         done = steps.erase(servers.settings, context.log.info)

@@ -17,10 +17,22 @@ def refuse(*arguments): raise AssertionError(f"a connection was opened: {argumen
 socket.socket.connect = refuse
 import neonblue_pipeline.definitions
 """
+IMPORT_WITHOUT_STATISTICS = """
+import sys
+import neonblue_pipeline.definitions
+assert "scipy" not in sys.modules, "each process of Dagster would import it for seconds"
+"""
 
 
 def test_importing_the_code_location_opens_no_connection_and_needs_no_settings() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORT_WITHOUT_NETWORK], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_code_location_leaves_scipy_to_the_steps_that_compute() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_WITHOUT_STATISTICS], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
