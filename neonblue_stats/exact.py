@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from .effect import FloatArray, Sided, check_sided
 from .errors import InvalidInput, check_rate
@@ -140,7 +141,7 @@ class _Barnard:
         """The p-value of Fisher's or Boschloo's test."""
         table = np.array([[self.x_t, self.x_c], [self.n_t - self.x_t, self.n_c - self.x_c]])
         alternative = "two-sided" if self.sided == "two" else self.sided
-        function = stats.fisher_exact if test == "fisher" else stats.boschloo_exact
+        function = scipy.stats.fisher_exact if test == "fisher" else scipy.stats.boschloo_exact
         return min(float(function(table, alternative=alternative).pvalue), 1.0)
 
     def p_value(self, null: float, *, refine: bool = False) -> float:

@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import interpolate, optimize, special
+from scipy import special
 
 from .effect import Effect, FloatArray, Sided, check_sided
 from .errors import InvalidInput, check_rate
@@ -117,7 +118,7 @@ def group_sequential(
         z = est / usable
         toward = np.abs(z) if sided == "two" else (z if sided == "greater" else -z)
         # levels rise as their boundaries fall; outside the curve the nearest level stands
-        curve = interpolate.PchipInterpolator(-z_of_level, np.log(levels))
+        curve = scipy.interpolate.PchipInterpolator(-z_of_level, np.log(levels))
         p = np.exp(curve(np.clip(-toward, -z_of_level[0], -z_of_level[-1])))
         p = np.where(toward <= z_of_level[-1], 1.0, p)
         p = np.where(np.isnan(toward), np.nan, p)
@@ -199,5 +200,7 @@ def _boundary(
         return lowest
     # in logs, as the first looks of an O'Brien-Fleming plan spend 1e-100
     return float(
-        optimize.brentq(lambda z: np.log(max(crossing(z), 1e-305) / target), lowest, _Z_MAX, xtol=1e-12, rtol=1e-14)
+        scipy.optimize.brentq(
+            lambda z: np.log(max(crossing(z), 1e-305) / target), lowest, _Z_MAX, xtol=1e-12, rtol=1e-14
+        )
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from .anytime import confidence_sequence
 from .effect import FloatArray, Sided, check_sided
@@ -225,7 +226,7 @@ def ncp_for(power: float, q: float, sided: Sided) -> float:
     if power <= 2.0 * float(special.ndtr(-q)):
         return 0.0
     wanted = lambda x: float(special.ndtr(x - q) + special.ndtr(-x - q)) - power  # noqa: E731
-    return float(optimize.brentq(wanted, 0.0, simple + 2.0, xtol=1e-13))
+    return float(scipy.optimize.brentq(wanted, 0.0, simple + 2.0, xtol=1e-13))
 
 
 def users_for_sequence(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from .effect import FloatArray
 from .errors import InvalidInput
@@ -39,7 +40,7 @@ def sample_ratio_exact(counts: ArrayLike, weights: ArrayLike) -> SampleRatio:
         return SampleRatio(np.asarray(np.nan), np.asarray(np.nan), np.asarray(False))
     share = e / e.sum()
     if v == 2:
-        p = float(stats.binomtest(round(float(c[0])), n, float(share[0])).pvalue)
+        p = float(scipy.stats.binomtest(round(float(c[0])), n, float(share[0])).pvalue)
     else:
         splits = math.comb(n + v - 1, v - 1)
         if splits > MAX_SPLITS:

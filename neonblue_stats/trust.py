@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from .effect import FloatArray
 from .errors import check_rate
@@ -117,8 +118,8 @@ def aa_calibration(p_values: ArrayLike, alpha: float = 0.05) -> Calibration:
     if p.size == 0:
         return Calibration(0, float("nan"), alpha, float("nan"), float("nan"), False)
     alarms = int((p < alpha).sum())
-    binomial_p = float(stats.binomtest(alarms, p.size, alpha).pvalue)
-    uniform_p = float(stats.kstest(p, "uniform").pvalue)
+    binomial_p = float(scipy.stats.binomtest(alarms, p.size, alpha).pvalue)
+    uniform_p = float(scipy.stats.kstest(p, "uniform").pvalue)
     good = binomial_p >= IMBALANCE_P_VALUE and uniform_p >= IMBALANCE_P_VALUE
     return Calibration(int(p.size), alarms / p.size, alpha, binomial_p, uniform_p, good)
 
