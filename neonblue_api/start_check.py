@@ -39,7 +39,7 @@ async def _unfit(driver: psycopg.AsyncConnection[Any]) -> list[str]:
     before = time.time()
     cursor = await driver.execute(
         """select extract(epoch from clock_timestamp())::float8,
-                  to_regproc('accept_events') is not null and to_regclass('assignment_epochs') is not null"""
+                  to_regproc('accept_events') is not null and to_regclass('known_event_ids') is not null"""
     )
     row = await cursor.fetchone()
     after = time.time()

@@ -31,6 +31,7 @@ defs = dg.Definitions(
         health.end_to_end_health,
         privacy.erased_users,
         upkeep.day_partitions,
+        upkeep.known_event_ids,
         upkeep.thinned_cutoffs,
         upkeep.pruned_runs,
         upkeep.dropped_days,

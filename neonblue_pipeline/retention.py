@@ -52,6 +52,8 @@ def drop_old_days(
                 tell(f"dropped {day.name}: {day.size:,} bytes")
                 done.dropped.append(day.name)
                 done.bytes_freed += day.size
+        if first_kept := kept_from(postgres, "events"):
+            postgres.execute("select forget_event_ids_before(%s)", (first_kept.date(),))
         if settings.landing_keep_days:
             retention_analytics.drop_landing(settings, postgres, clickhouse, today, done, tell)
         if settings.raw_events_keep_months:

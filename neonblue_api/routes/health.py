@@ -43,7 +43,7 @@ _READY = {
 _NEEDED = """
     select name from unnest(array['users', 'api_tokens', 'experiments', 'variants', 'metrics', 'experiment_metrics',
                                   'experiment_phases', 'audit_log', 'assignments', 'assignment_epochs', 'events',
-                                  'outbox_log']) as name
+                                  'known_event_ids', 'intake_days', 'outbox_log']) as name
     where to_regclass(name) is null
     union all
     select name from unnest(array['accept_events', 'accept_assignments', 'publish_experiment', 'record_audit']) as name

@@ -22,6 +22,19 @@ def day_partitions(servers: Servers) -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata={"created": row[0] if row else 0})
 
 
+@dg.asset(group_name="upkeep", kinds={"postgres"}, deps=["events"])
+def known_event_ids(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
+    """The ids of the days that are over go where an event's id is looked up at once; rerunning takes what is left."""
+    taken: dict[str, int] = {}
+    with servers.postgres() as postgres:
+        for (day,) in postgres.execute("select event_days_to_remember()").fetchall():
+            postgres.execute("select ensure_known_ids_month(%s)", (day,))
+            row = postgres.execute("select remember_event_ids(%s)", (day,)).fetchone()
+            taken[str(day)] = row[0] if row else 0
+            context.log.info("took over %d ids of %s", taken[str(day)], day)
+    return dg.MaterializeResult(metadata={"days": taken, "ids": sum(taken.values())})
+
+
 @dg.asset(group_name="upkeep", kinds={"clickhouse"}, deps=["experiment_results", "experiment_quality"], pool="rollups")
 def thinned_cutoffs(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
     """Of cut-offs older than two days the last of each day stays, so that results do not grow by every minute."""

@@ -138,8 +138,10 @@ begin
     with gone as (delete from assignments where user_id = of_user returning date_trunc('minute', created_at) as at)
     select array_agg(distinct at) into held_times from gone;
     with gone as (
-        delete from events where user_id = of_user returning tableoid::regclass::text as part, date_trunc('minute', created_at) as at
-    )
+        delete from events where user_id = of_user
+        returning event_id, tableoid::regclass::text as part, date_trunc('minute', created_at) as at
+    ),
+    forgotten as (delete from known_event_ids k using gone g where k.event_id = g.event_id)
     select array_agg(distinct part), array_agg(distinct at) into tables, event_times from gone;
     return jsonb_build_object(
         'tables', coalesce(tables, '{}'),

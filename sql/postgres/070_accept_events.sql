@@ -11,6 +11,7 @@
 -- Returns one row for each event that was not accepted: its position from 0 and
 --        'duplicate' (same id, same body) · 'conflict' (same id, another body) · 'unknown_experiment' · 'not_assigned' ·
 --        'erased' (the user was, 062).
+--        An id is known for as long as its day is kept, and to the end of its month; how, is said in 064.
 -- Both the payload's shape and the meaning of the columns are in docs/contracts.md.
 create or replace function utc_text(moment timestamptz) returns text
 language sql stable parallel safe as
@@ -24,6 +25,7 @@ create or replace function accept_events(batch jsonb) returns table (event_posit
 language plpgsql
 set enable_seqscan = off   -- the plan is made once, often while a table is still empty: a look-up must not become a scan then
 set jit = off
+set plan_cache_mode = force_generic_plan   -- which days are looked at is known when it runs; planning takes longer than a batch
 as $$
 #variable_conflict use_column
 declare
@@ -31,8 +33,16 @@ declare
     today       date := (received_at at time zone 'UTC')::date;
     received    text := utc_text(received_at);
     pads        bytea := pads_if_needed();
+    known_until date;
+    newest      date;
     accepted    uuid[];
 begin
+    select d.known_until, d.newest into strict known_until, newest from intake_days d;
+    if newest < today or known_until >= today then
+        -- The first events of a day; or the clock was ahead, and days that are not over were taken for past.
+        update intake_days d set newest = greatest(d.newest, today), known_until = least(d.known_until, today - 1)
+        returning d.known_until, d.newest into known_until, newest;
+    end if;
     with incoming as materialized (
         select (e.ordinality - 1)::int as position,
                (e.value ->> 'id')::uuid as event_id,
@@ -55,7 +65,11 @@ begin
             from experiments x join assignments a using (experiment_id) join variants v using (variant_id)
             where x.key = i.experiment_key and a.user_id = i.user_id limit 1) a on true
         where (i.experiment_key is null or a.experiment_id is not null)
-          and not exists (select from events e where e.event_id = i.event_id and e.received_on <> today)
+          and not exists (select from known_event_ids k where k.event_id = i.event_id)
+          -- Days that are not remembered yet: as a rule none but today. Later ones hold events only if the clock was ahead.
+          and not exists (select from events e
+                          where e.event_id = i.event_id and e.received_on > known_until and e.received_on <> today
+                            and e.received_on < case when newest > today then 'infinity'::date else today end)
           and (pads is null or not exists (select from erasures where subject = user_subject(i.user_id, pads)))
     ),
     stored as (
@@ -95,10 +109,14 @@ begin
                 then 'erased'
                 when s.event_id is not null
                 then case when s.body_hash = event_body_hash(e.value) then 'duplicate' else 'conflict' end
+                when k.received_on is not null then 'duplicate'   -- its day was dropped
                 when x.experiment_id is null then 'unknown_experiment'
                 else 'not_assigned' end
     from jsonb_array_elements(batch) with ordinality as e
-    left join lateral (select event_id, body_hash from events where event_id = (e.value ->> 'id')::uuid limit 1) s on true
+    left join lateral (select received_on from known_event_ids where event_id = (e.value ->> 'id')::uuid limit 1) k on true
+    left join lateral (
+        select event_id, body_hash from events
+        where event_id = (e.value ->> 'id')::uuid and (received_on = k.received_on or received_on > known_until) limit 1) s on true
     left join experiments x on x.key = e.value ->> 'experiment'
     where (e.value ->> 'id')::uuid <> all (accepted)
     order by 1;

@@ -17,13 +17,17 @@ begin return current_setting('earlier.now')::timestamptz; end $$;
 class Past:
     """One session of PostgreSQL in which it is ten o'clock on that day."""
 
-    def __init__(self, postgres_url: str, day: date) -> None:
-        self._connection = psycopg.connect(postgres_url, autocommit=True)
+    def __init__(self, postgres: "str | psycopg.Connection[Any]", day: date) -> None:
+        self._connection = psycopg.connect(postgres, autocommit=True) if isinstance(postgres, str) else postgres
         self._connection.execute("select ensure_day_partitions(%s, 1)", (day,))
         self._connection.execute(_CLOCK)
         now = datetime.combine(day, time(10), UTC).isoformat()
         self._connection.execute("select set_config('earlier.now', %s, false)", (now,))
         self._connection.execute("set search_path = earlier, public")
+
+    def over(self) -> None:
+        """The session's clock is right again."""
+        self._connection.execute("set search_path = public")
 
     def events(self, user: str, number: int) -> list[dict[str, Any]]:
         """Accepts so many clicks; returns them as they were sent."""
@@ -32,8 +36,19 @@ class Past:
              "experiment": None, "properties": {"value": n}, "session_id": None, "request_id": None}
             for n in range(number)
         ]  # fmt: skip
-        assert self._connection.execute("select * from accept_events(%s)", (json.dumps(events),)).fetchall() == []
+        assert self._accept(events) == []
         return events
+
+    def accepted_again_today(self) -> tuple[Any, ...]:
+        """The outcome of an event of that day that comes again today; nothing of it stays."""
+        with self._connection.transaction(force_rollback=True):
+            event = self.events("ahead", 1)
+            self._connection.execute("set local search_path = public")
+            ((_, *outcome),) = self._accept(event)
+        return tuple(outcome)
+
+    def _accept(self, events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+        return self._connection.execute("select * from accept_events(%s)", (json.dumps(events),)).fetchall()
 
     def assignment(self, experiment: str, user: str) -> None:
         batch = [
