@@ -57,8 +57,8 @@ class Settings(BaseSettings):
     # what came within `flush` ms.
     # Each consumer takes blocks of its own through the views, at 60 to 100 ms of CPU a block however few its rows.
     clickhouse_consumers: int = Field(1, ge=1)
-    clickhouse_flush_interval_ms: int = Field(100, ge=1)
-    clickhouse_poll_timeout_ms: int = Field(50, ge=1)
+    clickhouse_flush_interval_ms: int = Field(50, ge=1)
+    clickhouse_poll_timeout_ms: int = Field(25, ge=1)
     clickhouse_reschedule_ms: int = Field(20, ge=1)
 
     reconciliation_window_minutes: int = Field(5, ge=1, le=1440)
