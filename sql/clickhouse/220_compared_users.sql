@@ -146,9 +146,9 @@ group by experiment_id, metric, variant_id, user_id;
 create or replace view summed_users as
 select u.experiment_id as experiment_id, u.metric as metric, u.variant_id as variant_id, u.user_id as user_id,
        sum(u.events) as all_events, sum(u.history_events) as all_history,
-       least(arraySum(arraySort(groupArray(u.value_sum))), any(m.most)) as y, arraySum(arraySort(groupArray(u.denominator_sum))) as d,
-       least(arraySum(arraySort(groupArray(u.history_sum))), any(m.history_most)) as x,
-       arraySum(arraySort(groupArray(u.history_denominator))) as z
+       arraySort(groupArray((u.day, u.value_sum, u.denominator_sum, u.history_sum, u.history_denominator))) as days,
+       least(arraySum(t -> t.2, days), any(m.most)) as y, arraySum(t -> t.3, days) as d,
+       least(arraySum(t -> t.4, days), any(m.history_most)) as x, arraySum(t -> t.5, days) as z
 from user_rollup as u
 inner join (
     select t.experiment_id as experiment_id, t.metric as metric, t.to_seconds as to_seconds, t.until as until,
