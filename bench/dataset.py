@@ -17,6 +17,8 @@ from neonblue_pipeline.settings import TOPIC
 
 _SQL = Path(__file__).with_name("sql")
 _ARRIVE_S = 60
+# Blocks of a million events or journeys would not fit into the engine's memory.
+_LIMITS: dict[str, Any] = {"max_insert_threads": 2, "min_insert_block_size_rows": 100_000, "max_block_size": 50_000}
 _KNOWN = """select experiment_id from experiment_definitions
             where started_at is not null and startsWith(key, {name:String}) order by key"""
 
@@ -51,7 +53,7 @@ def assign(clickhouse: ClickHouse, made: Made, users: int, each: int = 1) -> Non
 def events(clickhouse: ClickHouse, day: datetime, count: int, users: int) -> None:
     """Events of one day that name no experiment, so that each counts for all of its user's; marked, too."""
     parameters = {"day": day, "count": count, "users": users, "topic": TOPIC}
-    clickhouse.command((_SQL / "events.sql").read_text(), parameters, max_insert_threads=2)
+    clickhouse.command((_SQL / "events.sql").read_text(), parameters, **_LIMITS)
 
 
 def user_rollup(clickhouse: ClickHouse, made: Made, metrics: Sequence[str], users: int, each: int) -> None:
@@ -72,6 +74,4 @@ def series(clickhouse: ClickHouse, made: Made, count: int) -> None:
 
 
 def _insert(clickhouse: ClickHouse, name: str, made: Made, **parameters: Any) -> None:
-    # Blocks of a million journeys would not fit into the engine's memory.
-    limits: dict[str, Any] = {"max_insert_threads": 2, "min_insert_block_size_rows": 100_000}
-    clickhouse.command((_SQL / f"{name}.sql").read_text(), parameters | {"start": made.start}, **limits)
+    clickhouse.command((_SQL / f"{name}.sql").read_text(), parameters | {"start": made.start}, **_LIMITS)

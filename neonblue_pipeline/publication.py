@@ -1,7 +1,7 @@
 """Publishes the results of all experiments: reads what tests need, writes rows in the order readers rely on."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from neonblue_pipeline.clickhouse import ClickHouse
@@ -22,6 +22,8 @@ COMPARED = (
 )
 # These only where a metric has that term: analysing their statements costs as much as all the others together.
 ONLY_WITH = {"metric_caps": "cap_percentile", "metric_quantiles": "quantile"}
+# Users whose segments are held at once: about 100 bytes each in the sets and joins of user_segments.
+_SEGMENTED_USERS = 2_000_000
 
 
 class Published(NamedTuple):
@@ -69,13 +71,30 @@ def publish(clickhouse: ClickHouse) -> Published:
 
 
 def _by_segment(clickhouse: ClickHouse) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of segment_statistics and assignments_by_phase; users stay in segments only meanwhile."""
-    experiments = [row["experiment_id"] for row in clickhouse.read("segments_to_compute")]
-    clickhouse.command("truncate table user_segments")
+    """Rows of segment_statistics and assignments_by_phase, the latter of all experiments and of those segments.
+
+    Users stay in segments only meanwhile, and of so many experiments at once as fit into ClickHouse's memory.
+    """
     segments: list[dict[str, Any]] = []
-    if experiments:
+    phases: list[dict[str, Any]] = clickhouse.read("assignments_by_phase", of_segments=False)
+    for experiments in _portions(clickhouse.read("segments_to_compute")):
+        clickhouse.command("truncate table user_segments")
         clickhouse.command(read_sql("clickhouse/rollups/user_segments"), {"experiments": experiments})
-        segments = clickhouse.read("segment_statistics")
-    phases = clickhouse.read("assignments_by_phase")
+        segments += clickhouse.read("segment_statistics")
+        phases += clickhouse.read("assignments_by_phase", of_segments=True)
     clickhouse.command("truncate table user_segments")
-    return segments, phases
+    return segments, sorted(phases, key=lambda row: row["experiment_id"])
+
+
+def _portions(rows: Sequence[dict[str, Any]]) -> Iterator[list[int]]:
+    """Experiments in their order, in portions of _SEGMENTED_USERS; one with more users is a portion of its own."""
+    portion: list[int] = []
+    users = 0
+    for row in rows:
+        if portion and users + row["users"] > _SEGMENTED_USERS:
+            yield portion
+            portion, users = [], 0
+        portion.append(row["experiment_id"])
+        users += row["users"]
+    if portion:
+        yield portion

@@ -1,5 +1,6 @@
 -- assignments_by_phase.sql (ClickHouse): how many users each phase of an experiment gave to each variant
--- Grain:  experiment × dimension × segment × phase with users; dimension '' is the whole, the others are what user_segments holds
+-- Grain:  experiment × dimension × segment × phase with users: with {of_segments} of what user_segments holds; without, of each
+--         experiment as a whole, whose dimension is ''
 -- Units:  users: variant → compared users (a variant without users is left out); weights: variant → its share in that phase
 -- A user belongs to the last phase that had begun by the assignment, or to the first. Without phases (published before they were
 -- told) the present weights are phase 0.
@@ -22,9 +23,9 @@ from (
            if(empty(p.list), 0, p.list[place].2) as phase, if(empty(p.list), n.weights, p.list[place].3) as shares,
            v.variant_key as variant, count() as number
     from (
-        select experiment_id, '' as dimension, '' as segment, variant_id, assigned_at from assigned_users
+        select experiment_id, '' as dimension, '' as segment, variant_id, assigned_at from assigned_users where not {of_segments:Bool}
         union all
-        select experiment_id, toString(dimension), segment, variant_id, assigned_at from user_segments
+        select experiment_id, toString(dimension), segment, variant_id, assigned_at from user_segments where {of_segments:Bool}
     ) as u
     inner join experiment_variants as v on v.experiment_id = u.experiment_id and v.variant_id = u.variant_id
     inner join present as n on n.experiment_id = u.experiment_id

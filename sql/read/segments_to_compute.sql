@@ -1,8 +1,9 @@
 -- segments_to_compute.sql (ClickHouse): experiments whose results by dimension may differ from those that are written
--- Grain:  experiment
+-- Grain:  experiment; users: all that are assigned and compared
 -- Time:   a cut-off of less than an hour is computed again: facts accepted before it may still arrive
-select c.experiment_id as experiment_id
+select c.experiment_id as experiment_id, a.users as users
 from experiment_cutoffs as c
+left join (select experiment_id, sum(users) as users from assigned_counts group by experiment_id) as a on a.experiment_id = c.experiment_id
 left join (select experiment_id, max(cutoff_at) as at from experiment_segments_rows group by experiment_id) as s
     on s.experiment_id = c.experiment_id
 where s.at < c.cutoff_at or c.cutoff_at > now64(6) - toIntervalHour(1)

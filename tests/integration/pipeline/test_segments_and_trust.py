@@ -114,7 +114,7 @@ def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_
     # A device is known from an event, which a variant may have changed.
     assert (by_device["known_before"], by_device["strat_abs_estimate"]) == (False, None)
     # A cut-off of the last hour is computed again, as facts accepted before it may still arrive.
-    assert {"experiment_id": x} in pipeline.server.read("segments_to_compute")
+    assert {"experiment_id": x, "users": len(users)} in pipeline.server.read("segments_to_compute")
     again = publish(pipeline.server)
     assert again.segments
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found["segments"]

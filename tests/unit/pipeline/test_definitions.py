@@ -9,6 +9,7 @@ import pytest
 from neonblue_pipeline import connector
 from neonblue_pipeline.definitions import defs
 from neonblue_pipeline.errors import SettingsMissing
+from neonblue_pipeline.schedules import rest_left_s
 from neonblue_pipeline.settings import Settings, read_settings
 
 IMPORT_WITHOUT_NETWORK = """
@@ -55,6 +56,12 @@ def test_every_schedule_and_sensor_runs_from_the_start() -> None:
     assert {s.name: s.default_status for s in repository.sensor_defs} == dict.fromkeys(
         ("alarms", "connector_state", "broken_stream", "open_erasures"), dg.DefaultSensorStatus.RUNNING
     )
+
+
+def test_builds_of_rollups_take_at_most_a_fifth_of_the_time() -> None:
+    started_at, ended_at = 1000.0, 1030.0
+    assert rest_left_s(started_at, ended_at, now=1149.0) == 1.0
+    assert rest_left_s(started_at, ended_at, now=1151.0) < 0.0
 
 
 def test_no_asset_is_partitioned_by_experiment_or_by_anything() -> None:
