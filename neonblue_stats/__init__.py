@@ -1,4 +1,8 @@
-"""Statistics of experiments: arrays of sufficient statistics in, arrays of effects out. No I/O."""
+"""Statistics of experiments: arrays of sufficient statistics in, arrays of effects out. No I/O.
+
+scipy.stats, scipy.optimize and scipy.interpolate are named in full where they are used: scipy imports each with its
+first use, which spares most processes a second.
+"""
 
 from .anytime import confidence_sequence, msprt, running
 from .bayesian import Posterior, beta_binomial, gaussian_posterior

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from neonblue_pipeline import retention
+from neonblue_pipeline import event_ids, retention
 from neonblue_pipeline.resources import Servers, comment
 from neonblue_pipeline.sqlfiles import read_sql
 
@@ -25,14 +25,10 @@ def day_partitions(servers: Servers) -> dg.MaterializeResult:
 @dg.asset(group_name="upkeep", kinds={"postgres"}, deps=["events"])
 def known_event_ids(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
     """The ids of the days that are over go where an event's id is looked up at once; rerunning takes what is left."""
-    taken: dict[str, int] = {}
     with servers.postgres() as postgres:
-        for (day,) in postgres.execute("select event_days_to_remember()").fetchall():
-            postgres.execute("select ensure_known_ids_month(%s)", (day,))
-            row = postgres.execute("select remember_event_ids(%s)", (day,)).fetchone()
-            taken[str(day)] = row[0] if row else 0
-            context.log.info("took over %d ids of %s", taken[str(day)], day)
-    return dg.MaterializeResult(metadata={"days": taken, "ids": sum(taken.values())})
+        taken = event_ids.remember(postgres, context.log.info)
+    days = {str(day): number for day, number in taken.items()}
+    return dg.MaterializeResult(metadata={"days": days, "ids": sum(days.values())})
 
 
 @dg.asset(group_name="upkeep", kinds={"clickhouse"}, deps=["experiment_results", "experiment_quality"], pool="rollups")

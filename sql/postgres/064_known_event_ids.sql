@@ -1,6 +1,6 @@
 -- 064_known_event_ids.sql (PostgreSQL): the ids of all days that are over, in one place a month
 -- Grain:  known_event_ids: one row per event of a day that is over; intake_days: one row, which says how far that goes
--- From:   the pipeline, once a day (remember_event_ids)      To: 070, which looks an id up here
+-- From:   the pipeline, once a day (event_ids)      To: 070, which looks an id up here
 -- Time:   received_on is the UTC day of acceptance
 -- Rerun:  safe; creates what is missing, replaces the functions
 -- Apply:  again
@@ -19,19 +19,6 @@ create table if not exists intake_days (
     newest       date        not null default '-infinity'    -- the latest day on which a writer of events was at work
 );
 insert into intake_days default values on conflict do nothing;
-
--- Days that are over and not remembered, the oldest first.
-create or replace function event_days_to_remember() returns setof date
-language sql stable as $$
-    with partitions as materialized (
-        select right(inhrelid::regclass::text, 8) as day from pg_inherits
-        where inhparent = 'events'::regclass and not inhdetachpending
-    )
-    select to_date(day, 'YYYYMMDD') as day from partitions
-    where to_date(day, 'YYYYMMDD') < (clock_timestamp() at time zone 'UTC')::date
-      and to_date(day, 'YYYYMMDD') > (select known_until from intake_days)
-    order by day
-$$;
 
 -- Apart from the next function, as writers of events wait for its transaction.
 create or replace function ensure_known_ids_month(of_day date) returns void

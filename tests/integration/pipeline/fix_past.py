@@ -36,19 +36,8 @@ class Past:
              "experiment": None, "properties": {"value": n}, "session_id": None, "request_id": None}
             for n in range(number)
         ]  # fmt: skip
-        assert self._accept(events) == []
+        assert self._connection.execute("select * from accept_events(%s)", (json.dumps(events),)).fetchall() == []
         return events
-
-    def accepted_again_today(self) -> tuple[Any, ...]:
-        """The outcome of an event of that day that comes again today; nothing of it stays."""
-        with self._connection.transaction(force_rollback=True):
-            event = self.events("ahead", 1)
-            self._connection.execute("set local search_path = public")
-            ((_, *outcome),) = self._accept(event)
-        return tuple(outcome)
-
-    def _accept(self, events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-        return self._connection.execute("select * from accept_events(%s)", (json.dumps(events),)).fetchall()
 
     def assignment(self, experiment: str, user: str) -> None:
         batch = [

@@ -9,6 +9,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from neonblue_pipeline import event_ids
 from neonblue_pipeline.assets.upkeep import known_event_ids
 from neonblue_pipeline.resources import Servers
 from tests.integration.pipeline.conftest import Pipeline
@@ -20,7 +21,7 @@ DAY = TODAY - timedelta(days=40)
 
 
 class Trial:
-    """One transaction of which nothing stays: days of the past, what was accepted on them, what is remembered."""
+    """One transaction of which nothing stays: days of the past, and what was accepted on them."""
 
     def __init__(self, connection: "psycopg.Connection[Any]") -> None:
         self.connection = connection
@@ -34,14 +35,6 @@ class Trial:
         events = past.events(USER, number)
         past.over()
         return events
-
-    def remember(self) -> dict[date, int]:
-        """Ids taken over, by day, as the asset does it."""
-        taken = {}
-        for (day,) in self.rows("select event_days_to_remember()"):
-            self.connection.execute("select ensure_known_ids_month(%s)", (day,))
-            taken[day] = self.rows("select remember_event_ids(%s)", day)[0][0]
-        return taken
 
     def outcomes(self, *events: dict[str, Any]) -> list[str]:
         return [outcome for (outcome,) in self.rows("select outcome from accept_events(%s)", json.dumps(events))]
@@ -58,14 +51,14 @@ def test_an_id_of_any_day_that_is_over_is_a_repeat_before_it_is_remembered_and_a
     events = trial.accept(DAY, 3)
     changed = events[1] | {"event_type": "another"}
     assert trial.outcomes(events[0], changed) == ["duplicate", "conflict"]
-    assert trial.remember()[DAY] == 3
+    assert event_ids.remember(trial.connection)[DAY] == 3
     assert trial.outcomes(events[0], changed, events[2]) == ["duplicate", "conflict", "duplicate"]
-    assert trial.remember() == {}
+    assert event_ids.remember(trial.connection) == {}
 
 
 def test_a_remembered_day_is_not_looked_at_again(trial: Trial) -> None:
     (event,) = trial.accept(DAY, 1)
-    trial.remember()
+    event_ids.remember(trial.connection)
     trial.connection.execute("delete from known_event_ids")
     trial.connection.execute("delete from events where event_id = %s", (event["id"],))
     assert trial.outcomes(event) == []
@@ -73,10 +66,10 @@ def test_a_remembered_day_is_not_looked_at_again(trial: Trial) -> None:
 
 def test_days_that_a_clock_ahead_made_look_past_are_looked_up_and_remembered_again(trial: Trial) -> None:
     trial.accept(DAY + timedelta(days=1), 1)
-    trial.remember()
+    event_ids.remember(trial.connection)
     (event,) = trial.accept(DAY, 1)
     assert trial.outcomes(event) == ["duplicate"]
-    assert trial.remember()[DAY] == 1
+    assert event_ids.remember(trial.connection)[DAY] == 1
     assert trial.outcomes(event) == ["duplicate"]
 
 
@@ -87,7 +80,7 @@ def test_an_id_accepted_under_a_clock_ahead_is_a_repeat_when_the_clock_is_right_
 
 def test_an_id_outlives_its_day_and_is_new_again_when_its_month_is_over(trial: Trial) -> None:
     (event,) = trial.accept(DAY, 1)
-    trial.remember()
+    event_ids.remember(trial.connection)
     trial.connection.execute(f"drop table events_p{DAY:%Y%m%d}".encode())
     assert trial.outcomes(event) == ["duplicate"]
     assert trial.rows("select forget_event_ids_before(%s)", DAY) == [(0,)]
@@ -97,7 +90,7 @@ def test_an_id_outlives_its_day_and_is_new_again_when_its_month_is_over(trial: T
 
 def test_nothing_is_remembered_of_a_person_who_was_erased(trial: Trial) -> None:
     (event,) = trial.accept(DAY, 1)
-    trial.remember()
+    event_ids.remember(trial.connection)
     trial.connection.execute("select erase_facts(%s)", (USER,))
     assert trial.rows("select from known_event_ids where event_id = %s", event["id"]) == []
     assert trial.outcomes(event) == []
