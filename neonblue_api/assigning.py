@@ -21,6 +21,7 @@ from neonblue_api.errors import (
     UserErased,
 )
 from neonblue_api.fact_input import Rejected
+from neonblue_api.gathering import Gatherer
 from neonblue_api.known import Definition, Known
 from neonblue_api.pseudonyms import pseudonyms
 from neonblue_api.repeats import in_calls
@@ -83,6 +84,7 @@ class Assigning:
         self._known = known
         self._pseudonym = pseudonyms(settings)
         self._anonymous = settings.erased_users == "anonymous"
+        self._singles: Gatherer[AssignmentRow, _Outcome] = Gatherer(self._accept_each)
 
     async def one(self, row: AssignmentRow) -> Assignment:
         """The reply names the user as the request did; stored is the pseudonym, where there is one.
@@ -94,7 +96,7 @@ class Assigning:
         row.user_id = self._pseudonym(told)
         if row.variant_key is None:
             return await self._by_hash(row, told)
-        outcome = (await self._accept([row]))[0]
+        outcome = await self._singles.store(row)
         if outcome.outcome not in (CREATED, EXISTING):
             raise _refusal(outcome, row, in_path=True)
         return Assignment(row.experiment, told, outcome.variant_key, outcome.assigned_at, outcome.outcome)
@@ -147,7 +149,7 @@ class Assigning:
             return None
         source = "hash" if row.source == "api" else row.source
         made = msgspec.structs.replace(row, variant_key=definition.keys[chosen], source=source, revision=revision)
-        outcome = (await self._accept([made]))[0]
+        outcome = await self._singles.store(made)
         if outcome.outcome == "conflict":
             outcome.outcome = EXISTING  # a client that named a variant was first: what it recorded holds
         if outcome.outcome == "erased" and self._anonymous:
@@ -175,6 +177,14 @@ class Assigning:
         definition = Definition(*fields)
         self._known.learned(row.experiment, definition, asked_at)
         return definition, key, at
+
+    async def _accept_each(self, rows: list[AssignmentRow]) -> list[_Outcome]:
+        """As `_accept`, but of each row PostgreSQL was asked: they come from callers who know nothing of each other."""
+        outcomes = await self._accept(rows)
+        return [
+            (await self._accept([row]))[0] if outcome.outcome == "conflict" and outcome.variant_key is None else outcome
+            for row, outcome in zip(rows, outcomes, strict=True)
+        ]
 
     async def _accept(self, rows: list[AssignmentRow]) -> list[_Outcome]:
         """One outcome a row, in order, all rows in one transaction."""

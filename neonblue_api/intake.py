@@ -1,6 +1,5 @@
-"""Events into PostgreSQL: whole batches in one call, and single events gathered while a call is under way."""
+"""Events into PostgreSQL: whole batches in one call, single events gathered."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from neonblue_api.database import Database
 from neonblue_api.errors import ApiError, BatchRefused, EventConflict, NotAssigned, UnknownExperiment, UserErased
 from neonblue_api.event_input import Decoded, EventRow, anonymous, encode_rows
 from neonblue_api.fact_input import Rejected
+from neonblue_api.gathering import Gatherer
 from neonblue_api.monitoring import count_events
 from neonblue_api.repeats import Calls, in_calls
 from neonblue_api.settings import Settings
@@ -60,7 +60,7 @@ class Intake:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._keep_anonymous = settings.erased_users == "anonymous"
-        self._singles = _Gatherer(self)
+        self._singles: Gatherer[EventRow, str] = Gatherer(self._outcome_of_each)
 
     async def one(self, row: EventRow) -> str:
         """'accepted' or 'duplicate'. Raises EventConflict, UnknownExperiment, NotAssigned, DatabaseUnavailable."""
@@ -119,6 +119,10 @@ class Intake:
         except _RollBack as rolled_back:
             return rolled_back.outcomes
 
+    async def _outcome_of_each(self, rows: list[EventRow]) -> list[str]:
+        found = await self.outcomes(rows)
+        return [found.get(position, "accepted") for position in range(len(rows))]
+
     async def _without_user(
         self, driver: psycopg.AsyncConnection[Any], rows: list[EventRow], found: dict[int, str]
     ) -> None:
@@ -153,53 +157,3 @@ def _with_repeats(found: dict[int, str], split: Calls) -> dict[int, str]:
     for position in split.excess:
         found[position] = CONFLICT
     return found
-
-
-class _Gatherer:
-    """Single events that arrive while a call is under way share the next one, and so its commit."""
-
-    def __init__(self, intake: Intake, *, calls_at_once: int = 2, most: int = 500) -> None:
-        self._intake = intake
-        self._waiting: list[tuple[EventRow, asyncio.Future[str]]] = []
-        self._free = calls_at_once
-        self._most = most
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def store(self, row: EventRow) -> asyncio.Future[str]:
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, future))
-        if self._free:
-            self._free -= 1
-            task = asyncio.create_task(self._drain())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return future
-
-    async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                taken, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                await self._store(taken)
-        finally:
-            self._free += 1
-
-    async def _store(self, taken: list[tuple[EventRow, asyncio.Future[str]]]) -> None:
-        try:
-            outcomes = await self._intake.outcomes([row for row, _ in taken])
-        except ApiError as error:
-            # Who waited behind them would only wait as long once more.
-            behind, self._waiting = self._waiting, []
-            for _, future in (*taken, *behind):
-                if not future.done():
-                    future.set_exception(error)
-        except Exception as error:  # noqa: BLE001 - one event that PostgreSQL refuses may not fail its neighbours
-            if len(taken) == 1:
-                if not taken[0][1].done():
-                    taken[0][1].set_exception(error)
-                return
-            for one in taken:
-                await self._store([one])
-        else:
-            for position, (_, future) in enumerate(taken):
-                if not future.done():
-                    future.set_result(outcomes.get(position, "accepted"))

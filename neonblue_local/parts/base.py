@@ -6,6 +6,11 @@ from typing import ClassVar
 
 from neonblue_local.home import Home
 
+# As in nice(1), where processors are short: callers wait for the API and PostgreSQL, then readers for the stream, and
+# nobody for a run of Dagster, which takes seconds of a core a minute.
+BEHIND_REPLIES = 5
+BEHIND_THE_STREAM = 10
+
 
 class NotReady(Exception):
     """The part does not answer yet; the text says what was asked and what came."""
@@ -25,7 +30,6 @@ class Part(ABC):
     start_seconds: ClassVar[int] = 180
     # Whether it is of use only with tables, topics and connector in place.
     needs_setup: ClassVar[bool] = False
-    # As in nice(1): how far it stands behind parts that a caller waits for, where processors are short.
     niceness: ClassVar[int] = 0
 
     @abstractmethod

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from neonblue_local import http
 from neonblue_local.home import PROJECT, Home
-from neonblue_local.parts.base import NotReady, Part
+from neonblue_local.parts.base import BEHIND_REPLIES, NotReady, Part
 
 
 class ClickHouse(Part):
@@ -14,6 +14,7 @@ class ClickHouse(Part):
     what = "ClickHouse engine: experiments_analytics"
     ports = ("clickhouse",)
     stop_seconds = 30
+    niceness = BEHIND_REPLIES
 
     def command(self, home: Home) -> list[str]:
         return [

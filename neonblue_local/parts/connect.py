@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from neonblue_local import environment, http, java
 from neonblue_local.home import HOST, Home
-from neonblue_local.parts.base import NotReady, Part
+from neonblue_local.parts.base import BEHIND_REPLIES, NotReady, Part
 
 _HEAP_MB = 512
 _CONFIGURATION = """\
@@ -61,6 +61,7 @@ class Connect(Part):
     after = ("kafka",)
     # Its shutdown can hang, most when the broker is gone: it is stopped first, then killed.
     stop_seconds = 15
+    niceness = BEHIND_REPLIES
 
     def command(self, home: Home) -> list[str]:
         return java.command(home, self.name)

@@ -7,11 +7,9 @@ from typing import Any
 
 from neonblue_local import http
 from neonblue_local.home import HOST, PROJECT, Home
-from neonblue_local.parts.base import NotReady, Part
+from neonblue_local.parts.base import BEHIND_THE_STREAM, NotReady, Part
 
 LOCATION = "neonblue"
-# A run a minute takes seconds of a core: without this, whatever is accepted meanwhile waits for its turn.
-NICENESS = 5
 
 _HEALTH = """
 query {
@@ -80,7 +78,7 @@ class DagsterCode(Part):
     # Each run is a process that this one started.
     stop_group = True
     needs_setup = True
-    niceness = NICENESS
+    niceness = BEHIND_THE_STREAM
 
     def command(self, home: Home) -> list[str]:
         return [
@@ -110,7 +108,7 @@ class DagsterWebserver(Part):
     ports = ("dagster-webserver",)
     after = ("postgres", "dagster-code")
     needs_setup = True
-    niceness = NICENESS
+    niceness = BEHIND_THE_STREAM
 
     def command(self, home: Home) -> list[str]:
         return [
@@ -146,7 +144,7 @@ class DagsterDaemon(Part):
     ports = ()
     after = ("postgres", "dagster-code")
     needs_setup = True
-    niceness = NICENESS
+    niceness = BEHIND_THE_STREAM
 
     def command(self, home: Home) -> list[str]:
         return [sys.executable, "-m", "dagster._daemon", "run", "--workspace", _workspace(home)]

@@ -9,7 +9,7 @@ from neonblue_local import java
 from neonblue_local.errors import PartFailed
 from neonblue_local.home import Home
 from neonblue_local.jars import lock
-from neonblue_local.parts.base import NotReady, Part
+from neonblue_local.parts.base import BEHIND_REPLIES, NotReady, Part
 
 _HEAP_MB = 320
 # Without the second compiler a start takes half the CPU (1.7 s for 3.5 s), and 150,000 messages 1.35 s for 1.8 s: the
@@ -54,6 +54,7 @@ class Kafka(Part):
     what = "Kafka: topic experiments_events"
     ports = ("kafka", "kafka-controller")
     stop_seconds = 30
+    niceness = BEHIND_REPLIES
 
     def command(self, home: Home) -> list[str]:
         return java.command(home, self.name)

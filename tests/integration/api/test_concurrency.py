@@ -76,6 +76,34 @@ def test_of_recorders_that_disagree_the_first_wins_and_the_others_are_told(clien
     assert {reply.json()["variant_key"] for reply in replies if reply.status_code < 300} == {payload["variant_key"]}
 
 
+def test_recorders_of_a_dozen_variants_and_askers_at_once_are_each_told_what_holds(client, name, outbox):
+    keys = [f"v{number}" for number in range(12)]
+    variants = [{"key": key, "weight": 1 / 12, "is_control": key == "v0"} for key in keys]
+    assert client.post("/v1/experiments", json={"key": name, "variants": variants}).status_code == 201
+    assert client.post(f"/v1/experiments/{name}/start").status_code == 200
+    told = [{"user_id": f"{name}-u", "variant_key": key} for key in keys]
+    bodies = [*told, {"user_id": f"{name}-u"}] * 4 + [{"user_id": f"{name}-u", "variant_key": "none"}]
+    bodies += [{"user_id": f"{name}-{number}"} for number in range(20)]
+    random.Random(5).shuffle(bodies)
+
+    def send(body):
+        return body, client.post(f"/v1/experiments/{name}/assignments", json=body)
+
+    replies = _at_once(send, bodies)
+    (payload,) = outbox(f"{name}-u")
+    held = payload["variant_key"]
+    of_one = [(body.get("variant_key", held), reply) for body, reply in replies if body["user_id"] == f"{name}-u"]
+    assert sum(reply.status_code == 201 for _, reply in of_one) == 1
+    for asked, reply in of_one:
+        if asked == held:
+            assert reply.json()["variant_key"] == held
+        else:
+            assert (asked, reply.status_code) == (asked, 422 if asked == "none" else 409)
+            assert asked == "none" or reply.json()["held"]["variant_key"] == held
+    others = [reply.status_code for body, reply in replies if body["user_id"] != f"{name}-u"]
+    assert others == [201] * 20
+
+
 def test_of_editors_with_one_version_exactly_one_wins(client, draft):
     etag = client.get(f"/v1/experiments/{draft}").headers["ETag"]
 
