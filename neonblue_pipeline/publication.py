@@ -9,19 +9,27 @@ from neonblue_pipeline.segments import DIMENSION_COLUMNS, SEGMENT_COLUMNS, analy
 from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, analyse
 from neonblue_pipeline.sqlfiles import read_sql
 
-# Filled in this order; each from those before it.
-COMPARED = (
-    "crossed_users",
-    "experiment_cutoffs",
-    "metric_terms",
-    "assigned_counts",
-    "compared_counts",
-    "metric_caps",
-    "metric_cells",
-    "metric_quantiles",
+
+class _Step(NamedTuple):
+    """A table to fill, by the file of its name or `file`; only where a metric's terms meet the condition `needs`."""
+
+    table: str
+    file: str = ""
+    needs: str = ""
+
+
+# In this order, each from those before it. Analysing a statement takes as long as running it on a small database.
+_STEPS = (
+    _Step("crossed_users"),
+    _Step("experiment_cutoffs"),
+    _Step("metric_terms"),
+    _Step("assigned_counts"),
+    _Step("compared_counts"),
+    _Step("metric_caps", needs="cap_percentile is not null"),
+    _Step("metric_cells", "metric_cells_of_sums", needs="not counted"),
+    _Step("metric_cells", "metric_cells_of_counts", needs="counted"),
+    _Step("metric_quantiles", needs="quantile is not null"),
 )
-# These only where a metric has that term: analysing their statements costs as much as all the others together.
-ONLY_WITH = {"metric_caps": "cap_percentile", "metric_quantiles": "quantile"}
 # Users whose segments are held at once: about 100 bytes each in the sets and joins of user_segments.
 _SEGMENTED_USERS = 2_000_000
 
@@ -41,11 +49,11 @@ def sufficient_statistics(clickhouse: ClickHouse) -> list[dict[str, Any]]:
 
     Call it, and read what else rests on those tables, under `rollup.lock`.
     """
-    for table in COMPARED:
+    for table in dict.fromkeys(step.table for step in _STEPS):
         clickhouse.command(f"truncate table {table}")
-        term = ONLY_WITH.get(table)
-        if not term or clickhouse.rows(f"select 1 from metric_terms where {term} is not null limit 1"):  # noqa: S608
-            clickhouse.command(read_sql(f"clickhouse/compared/{table}"))
+    for step in _STEPS:
+        if not step.needs or clickhouse.rows(f"select 1 from metric_terms where {step.needs} limit 1"):  # noqa: S608
+            clickhouse.command(read_sql(f"clickhouse/compared/{step.file or step.table}"))
     return clickhouse.read("sufficient_statistics")
 
 

@@ -3,7 +3,6 @@
 --         quantiles are left out: they have no sums
 -- Units:  as in sufficient_statistics; what users did before the assignment is left out
 -- Time:   cutoff_at is the acceptance of the experiment's last fact
--- Values are added in sorted order: the same rows give the same bits.
 with
     members as (
         select experiment_id, dimension, segment, variant_id, count() as users
@@ -17,16 +16,25 @@ with
         inner join user_segments as s on s.experiment_id = r.experiment_id and s.user_id = r.user_id
         group by experiment_id, metric, dimension, segment, variant_id
     ),
-    cells as (
-        select s.experiment_id as experiment_id, u.metric as metric, s.dimension as dimension, s.segment as segment, s.variant_id as variant_id,
-               toFloat64(count()) as n, countIf(u.all_events > 0) as active,
-               arraySort(groupArray((u.y, u.d))) as sorted, arraySum(t -> t.1, sorted) as y_sum, arraySum(t -> t.2, sorted) as d_sum,
-               y_sum / n as my, d_sum / n as md,
-               arraySum(t -> (t.1 - my) * (t.1 - my), sorted) as yy, arraySum(t -> (t.2 - md) * (t.2 - md), sorted) as dd,
-               arraySum(t -> (t.1 - my) * (t.2 - md), sorted) as yd
+    sums as (
+        select s.experiment_id as experiment_id, u.position as position, s.dimension as dimension, s.segment as segment, s.variant_id as variant_id,
+               toInt256(count()) as users, countIf(u.all_events > 0) as active,
+               toInt256(sum(u.y)) as y, toInt256(sum(u.d)) as d, sum(toInt256(u.y) * u.y) as y_y, sum(toInt256(u.d) * u.d) as d_d,
+               sum(toInt256(u.y) * u.d) as y_d
         from metric_users as u
-        inner join user_segments as s on s.experiment_id = u.experiment_id and s.user_id = u.user_id
-        group by experiment_id, metric, dimension, segment, variant_id
+        inner join user_segments as s on s.experiment_id = u.experiment_id and sipHash128(s.user_id) = u.user
+        group by experiment_id, position, dimension, segment, variant_id
+    ),
+    -- Exact, as in compared/metric_cells_of_sums. A yes is 1 whatever the unit.
+    cells as (
+        select c.experiment_id as experiment_id, c.position as position, dimension, segment, variant_id, active, toFloat64(users) as n,
+               if(t.counted, 1., t.y_unit) as unit, toFloat64(y) * unit as y_sum, toFloat64(d) * t.d_unit as d_sum, y_sum / n as my, d_sum / n as md,
+               intDiv(y, users) as ry, intDiv(d, users) as rd,
+               toFloat64(y_y - 2 * ry * y + users * ry * ry) * unit * unit as yy,
+               toFloat64(d_d - 2 * rd * d + users * rd * rd) * t.d_unit * t.d_unit as dd,
+               toFloat64(y_d - ry * d - rd * y + users * ry * rd) * unit * t.d_unit as yd
+        from sums as c
+        inner join metric_terms as t on t.experiment_id = c.experiment_id and t.position = c.position
     )
 select g.experiment_id as experiment_id, f.cutoff_at as cutoff_at, m.metric as metric, m.position as metric_position, m.kind as kind,
        m.direction as direction, m.role as role, m.definition as definition, g.dimension as dimension, g.segment as segment,
@@ -49,6 +57,6 @@ left join ripe as r
     on r.experiment_id = g.experiment_id and r.metric = m.metric and r.dimension = g.dimension and r.segment = g.segment
     and r.variant_id = v.variant_id
 left join cells as c
-    on c.experiment_id = g.experiment_id and c.metric = m.metric and c.dimension = g.dimension and c.segment = g.segment
+    on c.experiment_id = g.experiment_id and c.position = m.position and c.dimension = g.dimension and c.segment = g.segment
     and c.variant_id = v.variant_id
 order by experiment_id, metric_position, dimension, segment, variant_position
