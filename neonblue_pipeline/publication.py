@@ -86,12 +86,18 @@ def _by_segment(clickhouse: ClickHouse) -> tuple[list[dict[str, Any]], list[dict
     segments: list[dict[str, Any]] = []
     phases: list[dict[str, Any]] = clickhouse.read("assignments_by_phase", of_segments=False)
     for experiments in _portions(clickhouse.read("segments_to_compute")):
-        clickhouse.command("truncate table user_segments")
-        clickhouse.command(read_sql("clickhouse/rollups/user_segments"), {"experiments": experiments})
+        _forget_segments(clickhouse)
+        clickhouse.command(read_sql("clickhouse/rollups/user_traits"), {"experiments": experiments})
+        clickhouse.command(read_sql("clickhouse/rollups/user_segments"))
         segments += clickhouse.read("segment_statistics")
         phases += clickhouse.read("assignments_by_phase", of_segments=True)
-    clickhouse.command("truncate table user_segments")
+    _forget_segments(clickhouse)
     return segments, sorted(phases, key=lambda row: row["experiment_id"])
+
+
+def _forget_segments(clickhouse: ClickHouse) -> None:
+    for table in ("user_traits", "user_segments"):
+        clickhouse.command(f"truncate table {table}")
 
 
 def _portions(rows: Sequence[dict[str, Any]]) -> Iterator[list[int]]:

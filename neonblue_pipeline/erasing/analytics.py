@@ -37,7 +37,12 @@ NAMED_IN = {
 # Made from those: built anew without the person.
 BUILT = tuple(name for name in (*rollup.BY_DAY, *rollup.OF_USERS, "crossed_users") if name not in NAMED_IN)
 # Empty but for the length of a build.
-PASSING = ("attributed_events", "user_segments", *(f"{table}_staging" for table in (*rollup.BY_DAY, *rollup.OF_USERS)))
+PASSING = (
+    "attributed_events",
+    "user_traits",
+    "user_segments",
+    *(f"{table}_staging" for table in (*rollup.BY_DAY, *rollup.OF_USERS)),
+)
 _RESULTS = tuple(f"experiment_{name}_rows" for name in ("results", "segments", "dimensions", "quality"))
 _PATIENCE_S = 300
 _LOOK_EVERY_S = 0.5

@@ -119,6 +119,7 @@ def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_
     assert again.segments
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found["segments"]
     assert pipeline.clickhouse("select count() from user_segments") == [(0,)]
+    assert pipeline.clickhouse("select count() from user_traits") == [(0,)]
 
 
 def test_a_change_of_weights_is_no_mismatch_and_a_split_against_the_weights_of_its_phase_is(pipeline):
