@@ -19,6 +19,8 @@ _SQL = Path(__file__).with_name("sql")
 _ARRIVE_S = 60
 # Blocks of a million events or journeys would not fit into the engine's memory.
 _LIMITS: dict[str, Any] = {"max_insert_threads": 2, "min_insert_block_size_rows": 100_000, "max_block_size": 50_000}
+# One statement of ten million events would not, even so.
+_AT_ONCE = 1_000_000
 _KNOWN = """select experiment_id from experiment_definitions
             where started_at is not null and startsWith(key, {name:String}) order by key"""
 
@@ -52,8 +54,9 @@ def assign(clickhouse: ClickHouse, made: Made, users: int, each: int = 1) -> Non
 
 def events(clickhouse: ClickHouse, day: datetime, count: int, users: int) -> None:
     """Events of one day that name no experiment, so that each counts for all of its user's; marked, too."""
-    parameters = {"day": day, "count": count, "users": users, "topic": TOPIC}
-    clickhouse.command((_SQL / "events.sql").read_text(), parameters, **_LIMITS)
+    for first in range(0, count, _AT_ONCE):
+        parameters = {"day": day, "first": first, "count": min(_AT_ONCE, count - first), "users": users, "topic": TOPIC}
+        clickhouse.command((_SQL / "events.sql").read_text(), parameters, **_LIMITS)
 
 
 def user_rollup(clickhouse: ClickHouse, made: Made, metrics: Sequence[str], users: int, each: int) -> None:

@@ -1,10 +1,11 @@
 """Publishes the results of all experiments: reads what tests need, writes rows in the order readers rely on."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.rollup import batches
 from neonblue_pipeline.segments import DIMENSION_COLUMNS, SEGMENT_COLUMNS, analyse_segments
 from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, analyse
 from neonblue_pipeline.sqlfiles import read_sql
@@ -85,7 +86,8 @@ def _by_segment(clickhouse: ClickHouse) -> tuple[list[dict[str, Any]], list[dict
     """
     segments: list[dict[str, Any]] = []
     phases: list[dict[str, Any]] = clickhouse.read("assignments_by_phase", of_segments=False)
-    for experiments in _portions(clickhouse.read("segments_to_compute")):
+    users = {row["experiment_id"]: row["users"] for row in clickhouse.read("segments_to_compute")}
+    for experiments in batches(users, _SEGMENTED_USERS):
         _forget_segments(clickhouse)
         clickhouse.command(read_sql("clickhouse/rollups/user_traits"), {"experiments": experiments})
         clickhouse.command(read_sql("clickhouse/rollups/user_segments"))
@@ -98,17 +100,3 @@ def _by_segment(clickhouse: ClickHouse) -> tuple[list[dict[str, Any]], list[dict
 def _forget_segments(clickhouse: ClickHouse) -> None:
     for table in ("user_traits", "user_segments"):
         clickhouse.command(f"truncate table {table}")
-
-
-def _portions(rows: Sequence[dict[str, Any]]) -> Iterator[list[int]]:
-    """Experiments in their order, in portions of _SEGMENTED_USERS; one with more users is a portion of its own."""
-    portion: list[int] = []
-    users = 0
-    for row in rows:
-        if portion and users + row["users"] > _SEGMENTED_USERS:
-            yield portion
-            portion, users = [], 0
-        portion.append(row["experiment_id"])
-        users += row["users"]
-    if portion:
-        yield portion

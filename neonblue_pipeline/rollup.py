@@ -1,11 +1,11 @@
 """Builds rollups for the days that changed: from deduplicated rows, into staging, swapped in whole. No Dagster."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -15,12 +15,17 @@ from neonblue_pipeline.errors import RollupBusy
 from neonblue_pipeline.settings import TOPIC, Settings
 from neonblue_pipeline.sqlfiles import read_sql
 
+Key = TypeVar("Key", int, date)
+
 BY_DAY = ("user_rollup", "hourly_metrics", "daily_metrics", "user_journeys")
 # As BY_DAY, but of no experiment: what is true of a user whatever he takes part in.
 OF_USERS = ("user_days",)
 _REBUILT = (*BY_DAY, *OF_USERS)
 SUMMARY = "experiment_summary"
 _ATTRIBUTED = "attributed_events"
+# In portions of so many events: what does not fit into its memory the engine groups on disk, five times as slowly.
+_IN_PORTIONS = ("user_rollup", "user_journeys")
+_PORTION = 1_000_000
 _DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
 _LOCK = "hashtext('neonblue rollups')"
 
@@ -66,7 +71,7 @@ def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
     last_dropped = days_without_events_until(clickhouse)
     dirty = [row for row in clickhouse.read("dirty_days") if row["day"] > last_dropped]
     rolled = Rolled(days={row["day"]: row["causes"] for row in dirty})
-    for days in _batches({row["day"]: row["events"] for row in dirty}, settings.rollup_batch_events):
+    for days in batches({row["day"]: row["events"] for row in dirty}, settings.rollup_batch_events):
         rolled.attributed_events += _build_days(clickhouse, days, rolled.rows)
     rolled.rows[SUMMARY] = _build_summary(clickhouse)
     clickhouse.insert("rolled_definitions", _DEFINITION, definitions)
@@ -81,16 +86,16 @@ def days_without_events_until(clickhouse: ClickHouse) -> date:
     return found
 
 
-def _batches(events_by_day: dict[date, int], limit: int) -> Iterator[list[date]]:
-    """Consecutive days that together have at most `limit` events, or one day that has more alone."""
-    batch: list[date] = []
+def batches(sizes: Mapping[Key, int], limit: int) -> Iterator[list[Key]]:
+    """Keys in their order, as many at once as together have at most `limit`, or one that has more alone."""
+    batch: list[Key] = []
     size = 0
-    for day, events in sorted(events_by_day.items()):
-        if batch and size + events > limit:
+    for key, of_key in sorted(sizes.items()):
+        if batch and size + of_key > limit:
             yield batch
             batch, size = [], 0
-        batch.append(day)
-        size += events
+        batch.append(key)
+        size += of_key
     if batch:
         yield batch
 
@@ -103,7 +108,9 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
     window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
     clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window)
     for name in _REBUILT:
-        clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), window if name in OF_USERS else None, **many)
+        portions = _portions(clickhouse) if name in _IN_PORTIONS else [window if name in OF_USERS else None]
+        for parameters in portions:
+            clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), parameters, **many)
     staged = _staged_rows(clickhouse)
     for name in _REBUILT:
         filled = staged.get(f"{name}_staging", {})
@@ -116,6 +123,16 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
         rows[name] = rows.get(name, 0) + sum(filled.values())
     _truncate(clickhouse, staged)
     return sum(staged.get(_ATTRIBUTED, {}).values())
+
+
+def _portions(clickhouse: ClickHouse) -> Iterator[dict[str, Any]]:
+    """Experiments that together have at most _PORTION attributed events; one that has more in buckets of its users."""
+    found = clickhouse.rows(f"select experiment_id, count() from {_ATTRIBUTED} group by experiment_id")  # noqa: S608
+    sizes = {int(experiment): int(events) for experiment, events in found}
+    for experiments in batches(sizes, _PORTION):
+        buckets = -(-sum(sizes[one] for one in experiments) // _PORTION)
+        for bucket in range(buckets):
+            yield {"first": experiments[0], "last": experiments[-1], "buckets": buckets, "bucket": bucket}
 
 
 def _staged_rows(clickhouse: ClickHouse) -> dict[str, dict[str, int]]:

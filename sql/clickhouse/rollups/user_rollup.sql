@@ -1,4 +1,5 @@
--- user_rollup: what each user did for each metric on each day, and had done before the assignment
+-- user_rollup: what each user did for each metric on each day, and had done before the assignment; of the experiments {first} to
+-- {last} the users of one bucket
 -- Floats are added in sorted order, so that the sum does not depend on the order in which rows arrived.
 -- A property that is missing passes no filter. An event stands for one step of a funnel, the earliest that the user has yet to do.
 insert into user_rollup_staging (day, experiment_id, metric, variant_id, user_id, events, value_sum, denominator_sum, counts_from,
@@ -23,7 +24,8 @@ from (
                    m.property = 'score', e.score, JSONExtract(e.properties, m.property, 'Nullable(Float64)')) as measured
     from attributed_events as e
     inner join metric_rules as m on m.experiment_id = e.experiment_id and m.event_type = e.event_type
-    where (e.before or (e.timestamp >= addSeconds(e.counts_from, m.from_seconds)
+    where e.experiment_id between {first:UInt64} and {last:UInt64} and cityHash64(e.user_id) % {buckets:UInt64} = {bucket:UInt64}
+      and (e.before or (e.timestamp >= addSeconds(e.counts_from, m.from_seconds)
                         and (m.to_seconds is null or e.timestamp < addSeconds(e.counts_from, assumeNotNull(m.to_seconds)))))
       and arrayAll(f -> ifNull(multiIf(
               f.1 = '=', f.3 = f.2 or ifNull(toFloat64OrNull(f.3) = toFloat64OrNull(f.2), false),
