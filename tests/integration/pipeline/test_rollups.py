@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from neonblue_pipeline import kafka, significance
+from neonblue_pipeline import kafka, rollup, significance
 from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.settings import TOPIC
 from tests.integration.pipeline.conftest import Pipeline
@@ -76,6 +76,27 @@ def test_building_again_gives_the_same_rows(pipeline: Pipeline) -> None:
     assert pipeline.build().days
     assert pipeline.rollups(x) == before
     assert results_of(pipeline, x) == results
+
+
+def test_a_build_in_portions_gives_the_same_rows(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One experiment with more events than a portion, whose users are taken in buckets, and two that share one."""
+    made = [pipeline.create_experiment(METRICS) for _ in range(3)]
+    sent = []
+    for number, (key, _) in enumerate(made):
+        users = {f"u{n}-{uuid4()}": ("control", "new")[n % 2] for n in range(30 if number == 0 else 3)}
+        pipeline.assign(key, users)
+        sent += [
+            {"user_id": user, "event_type": "conversion", "properties": {"value": n / 7, "rounds": n}}
+            for n, user in enumerate(users)
+        ]
+    pipeline.await_events(pipeline.send(sent))
+    pipeline.build()
+    before = [pipeline.rollups(x) for _, x in made]
+    assert [len(found["user_rollup"]) for found in before] == [90, 9, 9]
+    monkeypatch.setattr(rollup, "_PORTION", 7)
+    pipeline.await_events(pipeline.send([{"user_id": f"other-{uuid4()}", "event_type": "click"}]))
+    assert pipeline.build().days
+    assert [pipeline.rollups(x) for _, x in made] == before
 
 
 def test_a_late_event_builds_its_day_again_and_no_other(pipeline: Pipeline) -> None:
