@@ -151,16 +151,21 @@ where (u.experiment_id, u.metric) in (select experiment_id, metric from metric_t
   and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
 group by experiment_id, position, user;
 
--- 2^101 units are more than any user has: no cap.
+-- 2^101 units are more than any user has: no cap. In two halves, since floats beyond 64 bits are not converted exactly; what is not
+-- finite would end the statement, and has an infinite unit, which makes the figures null.
 create or replace view summed_users as
+with
+    (amount, unit) -> ifNotFinite(amount / unit, 0.) * exp2(-50) as upper,
+    (amount, unit) -> toInt128(toInt64(floor(upper(amount, unit)))) * 1125899906842624
+                      + toInt64((upper(amount, unit) - floor(upper(amount, unit))) * 1125899906842624) as in_units
 select s.experiment_id as experiment_id, s.position as position, s.variant_id as variant_id, s.user as user,
        s.all_events as all_events, s.all_history as all_history,
        least(s.y_sum, m.y_most) as y, s.d_sum as d, least(s.x_sum, m.x_most) as x, s.z_sum as z
 from (
     select u.experiment_id as experiment_id, m.position as position, any(u.variant_id) as variant_id, sipHash128(u.user_id) as user,
            sum(u.events) as all_events, sum(u.history_events) as all_history,
-           sum(toInt128(u.value_sum / m.y_unit)) as y_sum, sum(toInt128(u.denominator_sum / m.d_unit)) as d_sum,
-           sum(toInt128(u.history_sum / m.x_unit)) as x_sum, sum(toInt128(u.history_denominator / m.z_unit)) as z_sum
+           sum(in_units(u.value_sum, m.y_unit)) as y_sum, sum(in_units(u.denominator_sum, m.d_unit)) as d_sum,
+           sum(in_units(u.history_sum, m.x_unit)) as x_sum, sum(in_units(u.history_denominator, m.z_unit)) as z_sum
     from user_rollup as u
     inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
     where (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where not counted)
@@ -170,8 +175,8 @@ from (
 ) as s
 inner join (
     select t.experiment_id as experiment_id, t.position as position,
-           toInt128(least(least(ifNull(t.cap, inf), ifNull(c.cap, inf)) / t.y_unit, exp2(101))) as y_most,
-           toInt128(least(least(ifNull(t.cap, inf), ifNull(c.history_cap, inf)) / t.x_unit, exp2(101))) as x_most
+           in_units(least(least(ifNull(t.cap, inf), ifNull(c.cap, inf)) / t.y_unit, exp2(101)), 1.) as y_most,
+           in_units(least(least(ifNull(t.cap, inf), ifNull(c.history_cap, inf)) / t.x_unit, exp2(101)), 1.) as x_most
     from metric_terms as t
     left join metric_caps as c on c.experiment_id = t.experiment_id and c.metric = t.metric
 ) as m on m.experiment_id = s.experiment_id and m.position = s.position;

@@ -16,7 +16,7 @@ from (
     from (
         select u.experiment_id as experiment_id, u.metric as metric, any(m.cap_percentile) as cap_percentile,
                any(m.ignore_zeros) as ignore_zeros,
-               toFloat64(sum(toInt128(u.value_sum / m.y_unit))) * any(m.y_unit) as y, toFloat64(sum(toInt128(u.history_sum / m.x_unit))) * any(m.x_unit) as x
+               arraySum(arraySort(groupArray(u.value_sum))) as y, arraySum(arraySort(groupArray(u.history_sum))) as x
         from user_rollup as u
         inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
         where (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where cap_percentile is not null)

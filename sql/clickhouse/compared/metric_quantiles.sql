@@ -8,7 +8,7 @@ with
     quantile_rules as (select * from metric_terms where quantile is not null),
     quantile_users as (
         select u.experiment_id as experiment_id, u.metric as metric, u.variant_id as variant_id,
-               if(any(m.of_events), groupArrayArray(u.measured), [toFloat64(sum(toInt128(u.value_sum / m.y_unit))) * any(m.y_unit)]) as values
+               if(any(m.of_events), groupArrayArray(u.measured), [arraySum(arraySort(groupArray(u.value_sum)))]) as values
         from user_rollup as u
         inner join quantile_rules as m on m.experiment_id = u.experiment_id and m.metric = u.metric
         where (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where quantile is not null)

@@ -246,6 +246,22 @@ def test_a_billion_of_revenue_keeps_its_variance(pipeline: Pipeline) -> None:
     assert [c["centred_squares"] for c in cells] == [5.0, 5.0]
 
 
+def test_a_sum_beyond_floats_is_no_figure_and_leaves_others_as_they_are(pipeline: Pipeline) -> None:
+    key, x = pipeline.create_experiment(METRICS)
+    user, other = f"u-{uuid4()}", f"o-{uuid4()}"
+    pipeline.assign(key, {user: "new", other: "control"})
+    events = [{"value": 1.7e308, "rounds": 1.7e308}, {"value": 1.7e308, "rounds": -1.7e308}]
+    sent = [{"user_id": user, "event_type": "conversion", "properties": each} for each in events]
+    sent.append({"user_id": other, "event_type": "conversion", "properties": {"value": 2.5, "rounds": 5e-324}})
+    pipeline.await_events(pipeline.send(sent))
+    pipeline.build()
+    found = {(r["metric"], r["variant"]): r for r in results_of(pipeline, x)}
+    assert [found[f"{key}.{n}", "new"]["users"] for n in range(3)] == [1, 1, 1]
+    assert [found[f"{key}.0", variant]["sum"] for variant in ("control", "new")] == [1, 1]
+    assert [found[f"{key}.1", variant]["sum"] for variant in ("control", "new")] == [None, None]
+    assert [found[f"{key}.2", variant]["sum"] for variant in ("control", "new")] == [0, 0]
+
+
 def test_users_without_events_count_as_zero(pipeline: Pipeline) -> None:
     key, x = pipeline.create_experiment([("mean", "conversion", None), ("proportion", "conversion", None)])
     pipeline.assign(key, {f"u{n}-{key}": "control" for n in range(4)} | {f"v{n}-{key}": "new" for n in range(2)})
