@@ -23,7 +23,7 @@ OF_USERS = ("user_days",)
 _REBUILT = (*BY_DAY, *OF_USERS)
 SUMMARY = "experiment_summary"
 _ATTRIBUTED = "attributed_events"
-# In portions of so many events: what does not fit into its memory the engine groups on disk, five times as slowly.
+# In portions of so many events: what does not fit into memory the engine groups on disk, two to four times as slowly.
 _IN_PORTIONS = ("user_rollup", "user_journeys")
 _PORTION = 1_000_000
 _DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
