@@ -107,9 +107,9 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
     many: dict[str, Any] = {"max_partitions_per_insert_block": 0}
     window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
     clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window)
+    portions = list(_portions(clickhouse))
     for name in _REBUILT:
-        portions = _portions(clickhouse) if name in _IN_PORTIONS else [window if name in OF_USERS else None]
-        for parameters in portions:
+        for parameters in portions if name in _IN_PORTIONS else [window if name in OF_USERS else None]:
             clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), parameters, **many)
     staged = _staged_rows(clickhouse)
     for name in _REBUILT:

@@ -25,14 +25,13 @@ with
         inner join user_segments as s on s.experiment_id = u.experiment_id and sipHash128(s.user_id) = u.user
         group by experiment_id, position, dimension, segment, variant_id
     ),
-    -- Exact, as in compared/metric_cells_of_sums. A yes is 1 whatever the unit.
+    -- Exact, as in compared/metric_cells_of_sums.
     cells as (
+        with (ab, a, b, n) -> toFloat64(ab - intDiv(a, n) * b - intDiv(b, n) * a + n * intDiv(a, n) * intDiv(b, n)) as centred
         select c.experiment_id as experiment_id, c.position as position, dimension, segment, variant_id, active, toFloat64(users) as n,
-               if(t.counted, 1., t.y_unit) as unit, toFloat64(y) * unit as y_sum, toFloat64(d) * t.d_unit as d_sum, y_sum / n as my, d_sum / n as md,
-               intDiv(y, users) as ry, intDiv(d, users) as rd,
-               toFloat64(y_y - 2 * ry * y + users * ry * ry) * unit * unit as yy,
-               toFloat64(d_d - 2 * rd * d + users * rd * rd) * t.d_unit * t.d_unit as dd,
-               toFloat64(y_d - ry * d - rd * y + users * ry * rd) * unit * t.d_unit as yd
+               toFloat64(y) * t.y_unit as y_sum, toFloat64(d) * t.d_unit as d_sum, y_sum / n as my, d_sum / n as md,
+               centred(y_y, y, y, users) * t.y_unit * t.y_unit as yy, centred(d_d, d, d, users) * t.d_unit * t.d_unit as dd,
+               centred(y_d, y, d, users) * t.y_unit * t.d_unit as yd
         from sums as c
         inner join metric_terms as t on t.experiment_id = c.experiment_id and t.position = c.position
     )

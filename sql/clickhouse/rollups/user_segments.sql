@@ -4,10 +4,10 @@
 insert into user_segments (experiment_id, user_id, variant_id, assigned_at, dimension, segment, known_before)
 with
     dimensions as (
-        select d.experiment_id as experiment_id, d.dimension as dimension, d.before as before, d.commonest as commonest
+        select d.experiment_id as experiment_id, d.dimension as dimension, d.before as before, d.standing_alone as standing_alone
         from (
             select experiment_id, dimension, sum(users) as known, count() as segments, min(of_value.before) as before,
-                   arrayMap(v -> v.2, groupArraySorted(10)((-toInt64(users), value))) as commonest
+                   arrayPushBack(arrayMap(v -> v.2, groupArraySorted(10)((-toInt64(users), value))), '') as standing_alone
             from (
                 select experiment_id, t.1 as dimension, t.2 as value, count() as users, min(t.3 = 0) as before
                 from user_traits
@@ -23,6 +23,6 @@ with
         limit 8 by experiment_id
     )
 select u.experiment_id, u.user_id, u.variant_id, u.assigned_at, d.dimension,
-       if(has(arrayPushBack(d.commonest, ''), arrayFirst(t -> t.1 = d.dimension, u.told).2 as value), value, '(other)'), d.before
+       if(has(d.standing_alone, arrayFirst(t -> t.1 = d.dimension, u.told).2 as value), value, '(other)'), d.before
 from user_traits as u
 inner join dimensions as d on d.experiment_id = u.experiment_id
