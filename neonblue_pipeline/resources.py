@@ -22,7 +22,10 @@ class Servers(dg.ConfigurableResource):
         return clickhouse.connect(self.settings, comment)
 
     def postgres(self) -> "psycopg.Connection[Any]":
-        return psycopg.connect(self.settings.postgres_url, autocommit=True)
+        connection = psycopg.connect(self.settings.postgres_url, autocommit=True)
+        # One core of a server that takes in events: what compares and keeps does not hurry.
+        connection.execute("set max_parallel_workers_per_gather = 0")
+        return connection
 
 
 def comment(context: dg.AssetExecutionContext) -> str:

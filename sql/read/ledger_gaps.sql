@@ -1,12 +1,18 @@
 -- ledger_gaps.sql (PostgreSQL): what the ledger cannot prove
 -- Grain:  one row; parameter overdue_hours
 -- unequal: windows that were compared and differ; overdue: facts older than that many hours in windows never compared
-select count(*) filter (where proven_at is null) as unequal,
-       coalesce(sum(abs(postgres_count - clickhouse_count)) filter (where proven_at is null), 0)::bigint as rows,
-       min(window_start) filter (where proven_at is null) as first_start,
-       max(window_end) as compared_until,
-       exists (select from outbox_log
-               where created_at >= coalesce((select max(window_end) from reconciliation_windows), '-infinity')
-                 and created_at < now() - %(overdue_hours)s * interval '1 hour'
-                 and aggregate_type <> 'experiment') as overdue
-from reconciliation_windows
+-- The outbox is asked only where windows of that age have not been compared.
+select unequal, rows, first_start, compared_until,
+       case when compared_until >= overdue_before then false
+            else exists (select from outbox_log
+                         where created_at >= coalesce(compared_until, '-infinity') and created_at < overdue_before
+                           and aggregate_type <> 'experiment')
+       end as overdue
+from (
+    select count(*) filter (where proven_at is null) as unequal,
+           coalesce(sum(abs(postgres_count - clickhouse_count)) filter (where proven_at is null), 0)::bigint as rows,
+           min(window_start) filter (where proven_at is null) as first_start,
+           max(window_end) as compared_until,
+           now() - %(overdue_hours)s * interval '1 hour' as overdue_before
+    from reconciliation_windows
+) compared

@@ -1,18 +1,20 @@
 """Applying files, registering the connector, proving windows: what must be safe to repeat, and what a change does."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
 import httpx
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from neonblue_pipeline import connector, ledger, reconcile
 from neonblue_pipeline.definitions import defs
 from neonblue_pipeline.settings import CONNECTOR
 from neonblue_pipeline.setup import missing
-from neonblue_pipeline.sqlfiles import SqlFile, sql_files
+from neonblue_pipeline.sqlfiles import SqlFile, read_sql, sql_files
 from tests.integration.pipeline.conftest import Pipeline, eventually
 
 
@@ -153,3 +155,27 @@ def test_all_assets_materialised_twice_leave_the_same_rows(pipeline: Pipeline) -
             assert len(results) == 4
             assert len(quality) == 1
     assert seen[0] == seen[1]
+
+
+def test_facts_are_overdue_only_where_their_window_was_never_compared(pipeline: Pipeline) -> None:
+    user = f"overdue-{uuid4()}"
+    pipeline.send([{"user_id": user, "event_type": "click"}])
+    query = read_sql("read/ledger_gaps").encode()
+
+    def overdue(postgres: "psycopg.Connection[Any]", hours: int) -> bool:
+        row = postgres.cursor(row_factory=dict_row).execute(query, {"overdue_hours": hours}).fetchone()
+        assert row is not None
+        return bool(row["overdue"])
+
+    # Negative hours: what was accepted just now counts as old. Nothing of this is kept.
+    with psycopg.connect(pipeline.settings.postgres_url) as postgres, postgres.transaction(force_rollback=True):
+        postgres.execute("delete from reconciliation_windows")
+        assert overdue(postgres, -1)
+        assert not overdue(postgres, 24 * 365)
+        postgres.execute(
+            """insert into reconciliation_windows
+               values (now() - interval '1 day', now() - interval '1 hour', 'event', 0, 0, '0', '0', now(), now())"""
+        )
+        assert overdue(postgres, -1)
+        postgres.execute("update reconciliation_windows set window_end = now() + interval '2 hours'")
+        assert not overdue(postgres, -1)
