@@ -68,6 +68,8 @@ class Analytics:
                     f"ClickHouse lacks what {name} reads: {str(error).splitlines()[0][:300]}", retry_after=10
                 ) from error
             logger.warning("ClickHouse: %s: %s", name, error)
+            if "MEMORY_LIMIT_EXCEEDED" in str(error):
+                raise AnalyticsUnavailable(f"ClickHouse has no memory left for {name}", retry_after=5) from error
             raise AnalyticsUnavailable(f"ClickHouse does not answer {name}") from error
         finally:
             running.cancel()  # one that still waits for a thread is not begun for nobody

@@ -1,12 +1,17 @@
 """The reading routes over rollups in a real ClickHouse. The rows are in years that no other test's rollup touches."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import clickhouse_connect
 import pytest
 
+from neonblue_api.analytics import Analytics
+from neonblue_api.errors import AnalyticsUnavailable
+from neonblue_api.settings import Settings
 from neonblue_pipeline.sqlfiles import sql_files
+from tests.integration.api.fix_api import TOKEN
 
 DATABASE = "experiments_analytics"
 _NOT_WITHOUT_KAFKA = ("110_", "190_")
@@ -226,3 +231,13 @@ def test_results_come_from_the_latest_cut_off(client, clickhouse, running, name,
     assert after["sample_ratio"].items() >= {"counts": {"a": 5, "b": 6}, "p_value": 0.5, "mismatch": False}.items()
     control, treated = after["metrics"][0]["variants"]
     assert (control["mean"], treated["users"], treated["relative"]["p_value"]) == (0.2, 6, 0.04)
+
+
+def test_a_reader_is_told_when_clickhouse_has_no_memory_for_it(clickhouse, storage_stack, postgres_url):
+    url = storage_stack.clickhouse_url
+    analytics = Analytics(Settings(postgres_url=postgres_url, clickhouse_url=url, api_token=TOKEN))
+    for setting, most in (("max_memory_usage", 1), ("max_untracked_memory", 0)):
+        analytics._connected().set_client_setting(setting, most)
+    with pytest.raises(AnalyticsUnavailable, match="no memory left for experiment_summary") as told:
+        asyncio.run(analytics.read("experiment_summary", experiment_id=1))
+    assert told.value.headers["Retry-After"] == "5"
