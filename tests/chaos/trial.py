@@ -57,7 +57,7 @@ def run(
     promised = load.ledger.snapshot()
     if fault.cure:
         _cure(target, fault.cure)
-    _await(lambda: holds(target, load, promised), "acknowledged events are missing", patience_s)
+    await_all(target, load, promised, patience_s)
     whole = time.monotonic() - began
     lost, doubled, invented = count(target, load, promised)
     return Outcome(
@@ -71,6 +71,17 @@ def run(
         doubled,
         invented,
     )
+
+
+def await_all(target: Target, load: Load, promised: set[str], patience_s: float) -> None:
+    """Returns when a query gives all of these ids. NotWhole tells how many are missing, some of them, and the hops."""
+    try:
+        _await(lambda: holds(target, load, promised), "acknowledged events are missing", patience_s)
+    except NotWhole as error:
+        missing = sorted(promised - final(target, load))
+        checks = verify(target.settings, patience_s=5).checks
+        hops = [f"{check.hop}: {check.detail} {check.gaps[:2]}" for check in checks if not check.ok]
+        raise NotWhole(f"{error}: {len(missing):,}, such as {missing[:5]}; not proven: {hops}") from error
 
 
 def holds(target: Target, load: Load, promised: set[str]) -> bool:
@@ -108,7 +119,7 @@ def prove(target: Target, load: Load, patience_s: float = PATIENCE_S) -> None:
     """
     with load.paused():
         acked = load.ledger.snapshot()
-        _await(lambda: holds(target, load, acked), "acknowledged events are missing", patience_s)
+        await_all(target, load, acked, patience_s)
         refresh(target)
         report = verify(target.settings, patience_s=60)
         told = [gap for check in report.checks if not check.ok for gap in check.gaps]
