@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument(
         "--patience", type=float, default=trial.PATIENCE_S, help="seconds until what is missing is lost"
     )
+    parser.add_argument("--keep", action="store_true", help="end at the first loss and leave the stack as it is")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     options = parser.parse_args()
     # A server that is away is what these runs are about.
@@ -77,6 +78,11 @@ def main() -> int:
                 if options.prove == "each":
                     trial.prove(target, load, options.patience)
                     print(", proven", end="")
+            if run.broken and options.keep:
+                load.stop()
+                cleanup.pop_all()
+                print(f"left as it is: NEONBLUE_HOME={stack.home.root} NEONBLUE_PORT_BASE={stack.home.port_base}")
+                return 1
         with run.told("in the end"):
             trial.prove(target, load, options.patience)
         run.acked, run.unknown, run.refused = len(load.ledger.acked), len(load.ledger.unknown), load.ledger.refused
