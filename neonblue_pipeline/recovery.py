@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from neonblue_pipeline import clickhouse as clickhouse_client
-from neonblue_pipeline import connector, kafka, ledger
+from neonblue_pipeline import connector, kafka, ledger, recoveries
 from neonblue_pipeline.errors import RecoveryError
 from neonblue_pipeline.replay import Healed, heal, replay
 from neonblue_pipeline.settings import CONNECTOR, DATABASE, SLOT, TOPIC, Settings
@@ -29,6 +29,8 @@ _CREATES = re.compile(
 )
 
 
+# The parts that can be broken.
+_SLOT, _TOPIC, _TABLES, _CONSUMER = "slot", "topic", "tables", "consumer"
 # Without a commit for so long a consumer that has messages before it is looked at closely.
 _QUIET_S = 60
 # Facts are not passed on in the order of their acceptance, and clocks differ. More than this is found by comparing.
@@ -46,54 +48,66 @@ class Problem:
 
 
 def problems(settings: Settings) -> list[Problem]:
-    """What is broken now in the parts of the stream. Reads, never writes.
+    """What is broken now in the parts of the stream, or was and is not whole again. Reads, never writes.
 
     Raises what the client of a server that is down raises.
     """
+    found = _broken(settings, _QUIET_S)
+    if left := recoveries.broken_off(settings):
+        found.append(Problem("recovery", f"a recovery broke off, what it found may still be missing: {left}"))
+    return found
+
+
+def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Healed:
+    """Repairs every part of the stream, then sends again what is missing anywhere. Safe to repeat; one at a time.
+
+    What was accepted since the last event that arrived goes first where slot or topic were lost: to find it by
+    comparing takes the longer the more is kept. One that breaks off is a problem until another has come to its end.
+    """
+    with recoveries.alone(settings, tell) as recovery:
+        broken = {problem.part: problem.found for problem in _broken(settings, 0)}
+        arrived = None if _TABLES in broken else _newest_arrival(settings)
+        if broken:
+            recovery.begin("; ".join(broken.values()))
+        for found in broken.values():
+            tell(f"broken, and being repaired: {found}")
+        made = kafka.ensure_topic(settings)
+        if _TABLES in broken:
+            restore_objects(settings)
+        elif made or _CONSUMER in broken:  # it does not find a topic again that was gone
+            restart_consumer(settings)
+        if _SLOT in broken:
+            renew_slot(settings)
+        connector.register(settings)
+        sent = 0
+        if arrived is not None and broken:
+            since = arrived - _OVERLAP
+            sent = replay(settings, since, datetime.now(UTC) + _OVERLAP)
+            tell(f"{sent:,} rows accepted since {since:%Y-%m-%d %H:%M:%S} UTC are sent again")
+        healed = heal(settings, tell=tell)
+        healed.resent += sent
+        # What is unequal although all has arrived will not become equal by another recovery.
+        if not healed.behind:
+            recovery.finish()
+    return healed
+
+
+def _broken(settings: Settings, quiet_s: float) -> list[Problem]:
+    """What is broken now; `quiet_s`: for how long the consumer may have committed nothing before it is looked at."""
     import httpx
 
     found = []
     with httpx.Client(base_url=settings.connect_url, timeout=10) as connect:
         # A stack that was never set up has nothing that could be broken.
         if connector.status(connect) is not None and (reason := _slot_problem(settings, connect)):
-            found.append(Problem("slot", reason))
+            found.append(Problem(_SLOT, reason))
     if not kafka.end_offsets(settings):
-        found.append(Problem("topic", f"topic {TOPIC} does not exist"))
+        found.append(Problem(_TOPIC, f"topic {TOPIC} does not exist"))
     if missing := missing_objects(settings):
-        found.append(Problem("clickhouse", f"{DATABASE} lacks {', '.join(sorted(missing))}"))
-    elif consumer_stands_still(settings, _QUIET_S):
-        found.append(Problem("clickhouse", "its consumer reads nothing although the topic holds messages for it"))
+        found.append(Problem(_TABLES, f"ClickHouse's {DATABASE} lacks {', '.join(sorted(missing))}"))
+    elif consumer_stands_still(settings, quiet_s):
+        found.append(Problem(_CONSUMER, "ClickHouse reads nothing although the topic holds messages for it"))
     return found
-
-
-def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Healed:
-    """Repairs every part of the stream, then sends again what is missing anywhere. Safe to repeat.
-
-    What was accepted since the last event that arrived goes first where slot or topic were lost: to find it by
-    comparing takes the longer the more is kept.
-    """
-    arrived = None if missing_objects(settings) else _newest_arrival(settings)
-    gap = kafka.ensure_topic(settings)
-    if gap:
-        tell(f"topic {TOPIC} was missing: made again")
-    if missing := restore_objects(settings):
-        tell(f"ClickHouse lacked {', '.join(sorted(missing))}: made again")
-    elif consumer_stands_still(settings, 0):
-        restart_consumer(settings)
-        gap = True
-        tell("ClickHouse's consumer read nothing although the topic holds messages for it: begun anew")
-    if reason := mend_slot(settings):
-        tell(f"{reason}: a new slot was made")
-        gap = True
-    connector.register(settings)
-    sent = 0
-    if gap and arrived is not None:
-        since = arrived - _OVERLAP
-        sent = replay(settings, since, datetime.now(UTC) + _OVERLAP)
-        tell(f"{sent:,} rows accepted since {since:%Y-%m-%d %H:%M:%S} UTC are sent again")
-    healed = heal(settings, tell=tell)
-    healed.resent += sent
-    return healed
 
 
 def _newest_arrival(settings: Settings) -> datetime | None:
@@ -103,25 +117,16 @@ def _newest_arrival(settings: Settings) -> datetime | None:
     return found.replace(tzinfo=UTC) if found else None
 
 
-def mend_slot(settings: Settings) -> str | None:
-    """Gives a connector whose position cannot be served any more a new slot; returns what was wrong, or None.
-
-    The new slot begins at its creation: call replay.heal afterwards for what lies between.
-    """
+def renew_slot(settings: Settings) -> None:
+    """Gives the connector a new slot, which begins at its creation."""
     import httpx
 
     with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
-        if connector.status(connect) is None:
-            return None
-        reason = _slot_problem(settings, connect)
-        if reason is None:
-            return None
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
         connector.await_stopped(connect, settings.connector_timeout_s)
         drop_slot(settings)
         connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
-        return reason
 
 
 def expected_objects(files: tuple[SqlFile, ...]) -> dict[str, str]:

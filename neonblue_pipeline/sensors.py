@@ -97,12 +97,12 @@ def connector_state(context: dg.SensorEvaluationContext, servers: Servers) -> dg
     name="broken_stream", job=jobs.recover, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING
 )
 def broken_stream(context: dg.SensorEvaluationContext, servers: Servers) -> dg.SensorResult:
-    """Asks for a recovery, one at a time, while slot, topic or a table is gone or a position was moved."""
+    """Asks for a recovery, one at a time, while a part is gone, a position was moved, or a recovery broke off."""
     problems = recovery.problems(servers.settings)
     now = "; ".join(f"{problem.part}: {problem.found}" for problem in problems)
     if not problems:
         return dg.SensorResult(cursor="", skip_reason=dg.SkipReason("slot, topic and tables are there"))
-    if now != context.cursor and all(problem.part == "clickhouse" for problem in problems):
+    if now != context.cursor and all(problem.part in ("tables", "consumer") for problem in problems):
         # Setup and a change of the schema take tables away for a moment.
         return dg.SensorResult(cursor=now, skip_reason=dg.SkipReason(f"{now}: looked at again in half a minute"))
     if now != context.cursor:

@@ -1,0 +1,73 @@
+"""A stream that is brought back: by one process at a time, and to the end, whoever dies on the way."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from neonblue_pipeline import recoveries, recovery
+from neonblue_pipeline.arrival import await_arrival
+from neonblue_pipeline.settings import SLOT
+from tests.integration.pipeline.conftest import Pipeline
+
+
+class Died(Exception):
+    """Stands for the death of the process."""
+
+
+@pytest.fixture
+def whole_again(pipeline: Pipeline) -> Iterator[None]:
+    yield
+    recovery.recover(pipeline.settings)
+    assert recovery.problems(pipeline.settings) == []
+
+
+def drop_slot(pipeline: Pipeline) -> None:
+    """It is dropped under the connector, which reads it again as soon as it is cut off."""
+    in_use = retry_if_exception_type(psycopg.errors.ObjectInUse)
+    for attempt in Retrying(retry=in_use, wait=wait_fixed(0.01), stop=stop_after_delay(30), reraise=True):
+        with attempt:
+            pipeline.postgres("select pg_terminate_backend(active_pid) from pg_replication_slots where active")
+            pipeline.postgres("select pg_drop_replication_slot(%s)", (SLOT,))
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_what_was_lost_with_a_slot_is_sent_again_though_the_first_recovery_died_when_the_new_slot_stood(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.await_events(pipeline.send([{"user_id": "before", "event_type": "click"}]))
+    # The connector has stored where it is: one that never did makes a slot by itself.
+    assert await_arrival(pipeline.settings, 60) is None
+    drop_slot(pipeline)
+    lost = pipeline.send([{"user_id": "between", "event_type": "click"}])
+
+    def die(*_: object) -> int:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "replay", die)
+        with pytest.raises(Died):
+            recovery.recover(pipeline.settings)
+    pipeline.await_events(pipeline.send([{"user_id": "after", "event_type": "click"}]))
+    there = "select count() from events_processed where toString(id) = {id:String}"
+    assert pipeline.clickhouse(there, id=lost[0]) == [(0,)]
+
+    (problem,) = recovery.problems(pipeline.settings)
+    assert problem.part == "recovery"
+    assert f"replication slot '{SLOT}' does not exist any more" in problem.found
+
+    healed = recovery.recover(pipeline.settings)
+    assert healed.resent >= 1
+    pipeline.await_events(lost)
+    assert recovery.problems(pipeline.settings) == []
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_a_recovery_at_work_is_no_problem_and_one_that_ended_without_an_end_is(pipeline: Pipeline) -> None:
+    with recoveries.alone(pipeline.settings, print) as recovery_at_work:
+        recovery_at_work.begin("nothing, as this is a test")
+        assert recoveries.broken_off(pipeline.settings) is None
+    told = recoveries.broken_off(pipeline.settings)
+    assert told
+    assert told.startswith("nothing, as this is a test (begun 20")
