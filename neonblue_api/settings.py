@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from limits import parse
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -102,6 +103,14 @@ class Settings(BaseSettings):
         start, form = _FORMS[info.field_name]  # type: ignore[attr-defined]
         if value is not None and not value.get_secret_value().startswith(start):
             raise ValueError(f"must have the form {form}")
+        return value
+
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _is_no_more_than_a_server(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.path.strip("/") or parts.query:
+            raise ValueError(f"must have the form {_FORMS['clickhouse_url'][1]}, with nothing after it")
         return value
 
     @field_validator("redis_url", mode="before")

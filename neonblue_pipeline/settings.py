@@ -89,6 +89,14 @@ class Settings(BaseSettings):
     exporter_cache_s: float = Field(5, ge=0)
     connector_timeout_s: float = Field(90, gt=0)
 
+    @field_validator("clickhouse_url")
+    @classmethod
+    def _is_no_more_than_a_server(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("must have the form http://user:password@host:port, with nothing after it")
+        return url
+
     @field_validator("reconciliation_window_minutes")
     @classmethod
     def _a_day_has_whole_windows(cls, minutes: int) -> int:

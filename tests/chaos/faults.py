@@ -94,6 +94,7 @@ SINGLE: dict[str, Fault] = {
     "slot-dropped-unattended": Fault("replication slot dropped, nobody there", positions.drop_slot),
     "slot-advanced": Fault("replication slot advanced by hand", positions.advance_slot, "recover"),
     "offsets-wiped": Fault("Connect's offsets wiped", positions.wipe_offsets),
+    "offset-ahead": Fault("Connect's offset ahead of PostgreSQL", positions.push_offset_ahead, "recover"),
     "offsets-topic-deleted": Fault("Connect's offsets topic deleted, Connect killed", positions.delete_offsets_topic),
     "group-reset": Fault("consumer group set to the end", positions.reset_group, "replay"),
     "group-rewound": Fault("consumer group set to the beginning", positions.rewind_group),

@@ -20,6 +20,9 @@ from tests.chaos.target import Target, frozen
 from tests.fix_stack import NEONBLUE
 
 _OFFSETS_TOPIC = "connect-offsets"
+# Places in the write-ahead log that Debezium stores, in bytes, and more of them than any run here writes.
+_LSNS = ("lsn", "lsn_proc", "lsn_commit")
+_FAR_AHEAD = 2**40
 
 
 def drop_slot(target: Target) -> None:
@@ -53,6 +56,19 @@ def wipe_offsets(target: Target) -> None:
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
         connector.await_stopped(connect, 60)
         connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
+        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
+
+
+def push_offset_ahead(target: Target) -> None:
+    """As after PostgreSQL was set back: Connect remembers a place that its write-ahead log has not reached."""
+    path = f"/connectors/{CONNECTOR}/offsets"
+    with target.connect() as connect:
+        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
+        connector.await_stopped(connect, 60)
+        stored = connector.request(connect, "GET", path).json()["offsets"]
+        for entry in stored:
+            entry["offset"] |= {name: entry["offset"][name] + _FAR_AHEAD for name in _LSNS if name in entry["offset"]}
+        connector.request(connect, "PATCH", path, json={"offsets": stored})
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
 
 

@@ -65,3 +65,11 @@ def test_a_limit_on_a_route_that_does_not_exist_is_refused(environment):
 def test_an_empty_redis_url_is_none(environment):
     environment.setenv("NEONBLUE_REDIS_URL", "")
     assert load_settings().redis_url is None
+
+
+@pytest.mark.parametrize("url", ["http://u:p@h:2/?compress=lz5", "http://u:p@h:2/events"])
+def test_a_url_of_clickhouse_that_says_more_than_a_server_is_refused_without_its_password(environment, url):
+    environment.setenv("NEONBLUE_CLICKHOUSE_URL", url)
+    with pytest.raises(SettingsError, match=r"NEONBLUE_CLICKHOUSE_URL.*with nothing after it") as refused:
+        load_settings()
+    assert "u:p" not in str(refused.value)

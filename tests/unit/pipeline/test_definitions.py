@@ -75,6 +75,15 @@ def test_missing_settings_are_named_with_the_way_out(monkeypatch: pytest.MonkeyP
         read_settings()
 
 
+@pytest.mark.parametrize("url", ["http://u:p@c:8123/?compress=lz5", "http://u:p@c:8123/events", "c:8123"])
+def test_a_url_of_clickhouse_that_says_more_or_less_than_a_server_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEONBLUE_CLICKHOUSE_URL", url)
+    with pytest.raises(SettingsMissing, match=r"NEONBLUE_CLICKHOUSE_URL: .*must have the form http://user:password@"):
+        read_settings()
+
+
 def test_the_connector_takes_passwords_with_any_character_literally() -> None:
     settings = Settings(
         postgres_url="postgresql://owner:%22%5C%24%7Bx%7D@db:5433/experiments",
