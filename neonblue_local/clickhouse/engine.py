@@ -211,7 +211,7 @@ class Handle:
     def _query(self, sql: bytes, format_name: str = "TabSeparated", params: Mapping[str, str] | None = None):  # type: ignore[no-untyped-def]
         try:
             return self._connection.query(sql, format_name, params=dict(params or {}))
-        except RuntimeError as error:
+        except (RuntimeError, UnicodeDecodeError) as error:
             raise ClickHouseError.from_engine(error) from error
 
 

@@ -70,8 +70,11 @@ class ClickHouseError(Exception):
 
     @classmethod
     def from_engine(cls, error: Exception) -> "ClickHouseError":
-        """What chDB raised: its text may have words in front of "Code:", and they are dropped."""
-        text = str(error)
+        """What chDB raised: its text may have words in front of "Code:", and they are dropped.
+
+        A text that quotes bytes of a value is no UTF-8, which chDB cannot tell in Python: they become U+FFFD.
+        """
+        text = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
         found = _CODE.search(text)
         if found is None:
             return cls(f"Code: 1002. DB::Exception: {text} (UNKNOWN_EXCEPTION)", code=1002, status=500)

@@ -1,4 +1,5 @@
--- metric_cells: of metrics that say yes or no of a user, the same; a statement of its own, as both at once take longer
+-- metric_cells: the same of metrics that say yes or no of a user, of the experiments {first} to {last}
+-- A statement of its own, as both at once take longer.
 insert into metric_cells (experiment_id, metric, variant_id, n, active, known, y_sum, d_sum, x_sum, z_sum, my, md, mx, mz,
                           yy, dd, xx, zz, yd, yx, yz, dx, dz, xz, by_step)
 select c.experiment_id, m.metric, c.variant_id, c.n, c.active, c.known, c.did as y_sum, 0. as d_sum, c.had_done as x_sum, 0. as z_sum,
@@ -11,6 +12,7 @@ from (
            toFloat64(countIf(reached = steps and reached_before = steps)) as did_again,
            sumForEach(arrayMap(step -> toUInt64(reached > step), range(steps))) as by_step
     from counted_users
+    where experiment_id between {first:UInt64} and {last:UInt64}
     group by experiment_id, position, variant_id
 ) as c
 inner join metric_terms as m on m.experiment_id = c.experiment_id and m.position = c.position

@@ -1,4 +1,5 @@
--- metric_cells: of metrics that add values up, sums and centred sums of products over the compared users who have rows
+-- metric_cells: of metrics that add values up, sums and centred sums of products over the compared users who have rows; of the
+-- experiments {first} to {last}
 -- Exact in the metric's units (220), divided by n once: what is left out is less than one product of units a user.
 insert into metric_cells (experiment_id, metric, variant_id, n, active, known, y_sum, d_sum, x_sum, z_sum, my, md, mx, mz,
                           yy, dd, xx, zz, yd, yx, yz, dx, dz, xz, by_step)
@@ -19,6 +20,7 @@ from (
            sum(toInt256(s.y) * s.d) as y_d, sum(toInt256(s.y) * s.x) as y_x, sum(toInt256(s.y) * s.z) as y_z,
            sum(toInt256(s.d) * s.x) as d_x, sum(toInt256(s.d) * s.z) as d_z, sum(toInt256(s.x) * s.z) as x_z
     from summed_users as s
+    where s.experiment_id between {first:UInt64} and {last:UInt64}
     group by experiment_id, position, variant_id
 ) as c
 inner join metric_terms as t on t.experiment_id = c.experiment_id and t.position = c.position

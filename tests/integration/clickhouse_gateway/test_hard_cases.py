@@ -46,6 +46,12 @@ def begin(gateway, sql: str | bytes, *, missing: int = 0, headers: str = "") -> 
     return connection
 
 
+def test_an_error_that_quotes_bytes_which_are_no_text_keeps_its_code(http):
+    answer = http.post("/", content="SELECT toUInt64(sipHash128('x'))")
+    assert (answer.status_code, answer.headers["X-ClickHouse-Exception-Code"]) == (400, "6")
+    assert answer.text.startswith("Code: 6. DB::Exception: Cannot parse string '\ufffd")
+
+
 def test_a_query_whose_client_goes_away_is_stopped(gateway, http):
     sql = ENDLESS.replace("mark", "gone-1")
     connection = begin(gateway, sql)

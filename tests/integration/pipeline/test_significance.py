@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from neonblue_pipeline import publication
 from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, analyse
 from tests.integration.pipeline.conftest import Pipeline
@@ -101,6 +102,23 @@ def test_without_history_cuped_is_left_out_and_the_plain_result_stands(pipeline:
     row = publish(pipeline, x, events)[0][0, "new"]
     assert row["abs_p_value"] is not None
     assert {row[c] for c in RESULT_COLUMNS if c.startswith("cuped")} == {None}
+
+
+def test_results_do_not_depend_on_the_portions_in_which_users_are_summed(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        key, _ = create(pipeline, [("mean", "buy", None, {}), ("proportion", "click", None, {})])
+        users = users_of(pipeline, key, 20)
+        pipeline.send([event(user, "click", 1) for user in users["new"][::2]])
+        events = [event(user, "buy", 2, value=0.1 * n) for n, user in enumerate(users["control"] + users["new"])]
+        pipeline.await_events(pipeline.send(events))
+    pipeline.await_everything()
+    pipeline.build()
+    at_once = sufficient_statistics(pipeline.server)
+    monkeypatch.setattr(publication, "_PORTION_ROWS", 1)
+    assert sufficient_statistics(pipeline.server) == at_once
+    assert sum(cell["active"] for cell in at_once if cell["metric"].startswith(key)) == 20 + 20 + 10
 
 
 def test_history_does_not_count_for_the_effect_nor_in_other_rollups(pipeline: Pipeline) -> None:
