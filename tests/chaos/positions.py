@@ -14,7 +14,7 @@ from kafka.structs import OffsetAndMetadata
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from neonblue_pipeline import clickhouse, connector, kafka
-from neonblue_pipeline.settings import CONNECTOR, CONSUMER_GROUP, SLOT, TOPIC
+from neonblue_pipeline.settings import CONNECTOR, CONSUMER_GROUP, SLOT, TOPIC, Settings
 from neonblue_pipeline.sqlfiles import sql_files
 from tests.chaos.target import Target, frozen
 from tests.fix_stack import NEONBLUE
@@ -60,9 +60,13 @@ def wipe_offsets(target: Target) -> None:
 
 
 def push_offset_ahead(target: Target) -> None:
+    put_offset_ahead(target.settings)
+
+
+def put_offset_ahead(settings: Settings) -> None:
     """As after PostgreSQL was set back: Connect remembers a place that its write-ahead log has not reached."""
     path = f"/connectors/{CONNECTOR}/offsets"
-    with target.connect() as connect:
+    with httpx.Client(base_url=settings.connect_url, timeout=30, trust_env=False) as connect:
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
         connector.await_stopped(connect, 60)
         stored = connector.request(connect, "GET", path).json()["offsets"]

@@ -9,6 +9,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from neonblue_pipeline import recoveries, recovery
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.settings import SLOT
+from tests.chaos.positions import put_offset_ahead
 from tests.integration.pipeline.conftest import Pipeline
 
 
@@ -60,6 +61,20 @@ def test_what_was_lost_with_a_slot_is_sent_again_though_the_first_recovery_died_
     healed = recovery.recover(pipeline.settings)
     assert healed.resent >= 1
     pipeline.await_events(lost)
+    assert recovery.problems(pipeline.settings) == []
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_what_a_connector_passes_over_whose_offset_is_ahead_of_postgresql_is_sent_again(pipeline: Pipeline) -> None:
+    pipeline.await_events(pipeline.send([{"user_id": "before", "event_type": "click"}]))
+    assert await_arrival(pipeline.settings, 60) is None
+    put_offset_ahead(pipeline.settings)
+    passed_over = pipeline.send([{"user_id": "ahead", "event_type": "click"}])
+    (problem,) = recovery.problems(pipeline.settings)
+    assert problem.part == "slot"
+    assert "is ahead of PostgreSQL's write-ahead log" in problem.found
+    recovery.recover(pipeline.settings)
+    pipeline.await_events(passed_over)
     assert recovery.problems(pipeline.settings) == []
 
 
