@@ -49,7 +49,7 @@ unit integration: setup ## the tests of that folder
 end-to-end: setup ## the tests that need the whole stack
 	@.venv/bin/python -m pytest tests/end_to_end $(ARGS)
 
-bench: setup ## figures of this machine beside goals and references (22 minutes; ARGS="--quick": 3; ARGS="intake latency": parts)
+bench: setup ## figures of this machine beside goals and references (13 to 22 minutes; ARGS="--quick": 3; ARGS="intake latency": parts)
 	@.venv/bin/python -m bench $(ARGS)
 
 chaos: setup ## faults under load, each alone and in pairs; writes the table of docs/reliability.md (hours: RATE, FAULTS, SEED)

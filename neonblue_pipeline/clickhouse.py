@@ -69,6 +69,7 @@ def plain_client(settings: Settings, database: str | None = DATABASE, **options:
         interface=urlsplit(settings.clickhouse_url).scheme,  # the driver would speak https to port 8443 alone
         ca_cert=os.environ.get("SSL_CERT_FILE"),
         database=database or "default",
+        tz_mode="aware",  # naive ones would be taken for this machine's time
         autogenerate_session_id=False,  # sessions would serialise statements and cost a round trip
         **options,
     )

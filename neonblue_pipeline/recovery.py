@@ -114,7 +114,7 @@ def _newest_arrival(settings: Settings) -> datetime | None:
     """When the last event that arrived was accepted; UTC."""
     with clickhouse_client.connect(settings, "neonblue_pipeline recovery") as server:
         found: datetime | None = server.read("newest_facts")[0]["event_accepted_at"]
-    return found.replace(tzinfo=UTC) if found else None
+    return found
 
 
 def renew_slot(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from types import FrameType
 
 import pytest
@@ -21,6 +22,10 @@ __all__ = ["_shared", "connect_stack", "empty_stack", "stack", "storage_stack"]
 # A test may never reach a demo that runs, nor servers that the developer's shell points at.
 for _name in [name for name in os.environ if name.startswith(SETTINGS_OF_A_STACK)]:
     del os.environ[_name]
+
+# Nothing may depend on the machine's own time: the tests and their stack live far from UTC and off the full hour.
+os.environ["TZ"] = "America/St_Johns"
+time.tzset()
 
 
 def _end_as_if_interrupted(number: int, frame: FrameType | None) -> None:

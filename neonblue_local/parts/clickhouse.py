@@ -18,6 +18,8 @@ class ClickHouse(Part):
 
     def command(self, home: Home) -> list[str]:
         return [
+            # The engine takes its time zone from here when it is loaded; PostgreSQL's is UTC, too.
+            *("env", "TZ=UTC"),
             *(sys.executable, "-m", "neonblue_local.clickhouse"),
             *("--path", str(home.data(self.name))),
             *("--port", str(home.port(self.name))),

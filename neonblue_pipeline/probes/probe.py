@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from neonblue_pipeline.figures import Figure
@@ -68,7 +68,5 @@ class Seen:
 
 
 def unix(moment: datetime | None) -> float:
-    """Unix time; 0 where there was nothing yet. ClickHouse's client gives UTC without saying so."""
-    if moment is None:
-        return 0.0
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    """Unix time; 0 where there was nothing yet."""
+    return moment.timestamp() if moment else 0.0

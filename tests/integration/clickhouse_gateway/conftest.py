@@ -37,7 +37,12 @@ class GatewayProcess:
                     *(sys.executable, "-m", "neonblue_local.clickhouse", "--path", str(self.path)),
                     *("--port", str(self.port), "--config-file", str(ENGINE_XML), *self._options),
                 ],
-                env={**os.environ, "NEONBLUE_CLICKHOUSE_USER": USER, "NEONBLUE_CLICKHOUSE_PASSWORD": PASSWORD},
+                env={
+                    **os.environ,
+                    "TZ": "UTC",  # as the stack starts it
+                    "NEONBLUE_CLICKHOUSE_USER": USER,
+                    "NEONBLUE_CLICKHOUSE_PASSWORD": PASSWORD,
+                },
                 stderr=log,
                 stdout=log,
             )

@@ -31,6 +31,10 @@ def test_setting_up_again_applies_nothing_and_the_check_agrees(pipeline: Pipelin
     assert missing(pipeline.settings) == []
 
 
+def test_both_databases_live_in_utc_wherever_the_machine_stands(pipeline: Pipeline) -> None:
+    assert pipeline.postgres("show timezone") == pipeline.clickhouse("select timezone()") == [("UTC",)]
+
+
 def test_no_event_is_lost_while_a_view_changes_under_the_stream(pipeline: Pipeline) -> None:
     files = rendered(pipeline)
     user = f"change-{uuid4()}"

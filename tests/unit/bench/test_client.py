@@ -49,7 +49,7 @@ def test_a_server_that_stands_still_is_seen_by_every_request_of_that_time():
     with server(0.5, 1.0) as (target, began):
         outcome = client.run(target, Plan(_FEED, connections=1, seconds=2, rate=200)).only(200)
     due, done = outcome.due - began[0], outcome.done - began[0]
-    in_silence = (due > 0.5) & (due < 1.0)
+    in_silence = (due > 0.51) & (due < 1.0)  # a timer may be a millisecond early
     assert in_silence.sum() > 20
     assert np.all(done[in_silence] >= 1.0)
     assert outcome.latency_of("page").size == len(outcome.labels)

@@ -6,7 +6,7 @@ from neonblue_pipeline.errors import NotifyError
 from neonblue_pipeline.notify import Destination, destinations
 from neonblue_pipeline.settings import Settings
 
-SETTINGS = Settings(postgres_url="p", clickhouse_url="c", kafka_bootstrap="k", connect_url="c")
+SETTINGS = Settings(postgres_url="p", clickhouse_url="http://c", kafka_bootstrap="k", connect_url="c")
 MAIL = "mailtos://me:secret@example.org?to=a@example.org,b@example.org"
 HOOK = "jsons://hooks.example.org/secret"
 

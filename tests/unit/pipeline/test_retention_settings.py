@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from neonblue_pipeline.settings import Settings
 
-SERVERS = {"postgres_url": "p", "clickhouse_url": "c", "kafka_bootstrap": "k", "connect_url": "c"}
+SERVERS = {"postgres_url": "p", "clickhouse_url": "http://c", "kafka_bootstrap": "k", "connect_url": "c"}
 
 
 def settings(**more: Any) -> Settings:
