@@ -14,13 +14,17 @@ from neonblue_pipeline.settings import TOPIC, Settings, psycopg_url
 
 @dataclass(frozen=True)
 class Holding:
-    """One store: rows (of PostgreSQL as estimated by it) and bytes on disk, the oldest, and what the setting says."""
+    """One store: rows and bytes on disk, the oldest, and what the setting says.
+
+    counted: false where counting the rows takes longer than a second, and PostgreSQL's estimate stands for them.
+    """
 
     store: str
     rows: int
     bytes: int | None
     since: datetime | None
     keeps: str
+    counted: bool = True
 
 
 def held(settings: Settings) -> list[Holding]:
@@ -51,8 +55,20 @@ def _postgres(settings: Settings, postgres: "psycopg.Connection[Any]") -> list[H
         oldest = postgres.execute(f"select min(created_at) from {table}".encode()).fetchone()  # noqa: S608
         assert row is not None
         assert oldest is not None
-        found.append(Holding(table, row[0], row[1], oldest[0], kept))
+        count = _count(postgres, table)
+        found.append(Holding(table, row[0] if count is None else count, row[1], oldest[0], kept, count is not None))
     return found
+
+
+def _count(postgres: "psycopg.Connection[Any]", table: str) -> int | None:
+    """Rows of a table; None where that takes too long."""
+    try:
+        with postgres.transaction():
+            postgres.execute("set local statement_timeout = '1s'")
+            row = postgres.execute(f"select count(*) from {table}".encode()).fetchone()  # noqa: S608
+    except psycopg.errors.QueryCanceled:
+        return None
+    return int(row[0]) if row else None
 
 
 def _topic(settings: Settings) -> Holding:
@@ -117,5 +133,5 @@ def _days(days: int) -> str:
 
 def _moment(found: Any) -> datetime | None:
     if found is None or isinstance(found, datetime):
-        return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+        return found
     return datetime(found.year, found.month, found.day, tzinfo=UTC)

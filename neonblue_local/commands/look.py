@@ -87,7 +87,8 @@ def _print_stores(console: Console, stores: list[dict[str, Any]], unknown: str) 
     for store in stores:
         size = "" if store["bytes"] is None else f"{store['bytes']:,}"
         since = f"{store['since']:%Y-%m-%d %H:%M}Z" if store["since"] else ""
-        table.add_row(store["store"], f"{store['rows']:,}", size, since, store["keeps"])
+        rows = f"{'' if store['counted'] else 'about '}{store['rows']:,}"
+        table.add_row(store["store"], rows, size, since, store["keeps"])
     console.print()
     console.print(table if stores else f"what the stores hold is not known: {unknown}")
 

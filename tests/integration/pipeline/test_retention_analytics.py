@@ -118,6 +118,8 @@ def test_status_knows_what_each_store_holds_and_since_when(pipeline: Pipeline, o
         "assignments_mv", "dead_letters", "rollups", "results",
     }  # fmt: skip
     assert found["events_processed"].keeps == "2 months"
+    accepted = pipeline.postgres("select count(*) from events")[0][0]
+    assert (found["events"].rows, found["events"].counted) == (accepted, True)
     for name in ("events", "topic experiments_events", "landing", "events_processed"):
         store = found[name]
         assert store.bytes is not None
