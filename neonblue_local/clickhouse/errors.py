@@ -72,9 +72,11 @@ class ClickHouseError(Exception):
     def from_engine(cls, error: Exception) -> "ClickHouseError":
         """What chDB raised: its text may have words in front of "Code:", and they are dropped.
 
-        A text that quotes bytes of a value is no UTF-8, which chDB cannot tell in Python: they become U+FFFD.
+        A text that quotes bytes of a value is no UTF-8, which chDB cannot tell in Python: they become U+FFFD, and an
+        older Python loses the whole text.
         """
         text = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+        text = text or "the engine's reason quotes bytes that are no UTF-8, and this Python cannot tell it"
         found = _CODE.search(text)
         if found is None:
             return cls(f"Code: 1002. DB::Exception: {text} (UNKNOWN_EXCEPTION)", code=1002, status=500)
