@@ -1,6 +1,6 @@
 """`make bench`: the figures of NeonBlue on this machine beside their goals and what others reach on it, in one run.
 
-    make bench                                  everything, 22 minutes
+    make bench                                  everything, 13 to 22 minutes
     make bench ARGS="--quick"                   everything in small sizes, about 3 minutes
     make bench ARGS="intake latency"            these parts alone
     python -m bench --quick rollup              the same without make

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 from bench import client
 from bench.client import Plan
@@ -15,6 +16,7 @@ from neonblue_pipeline import kafka
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.settings import SLOT, TOPIC
+from neonblue_pipeline.sqlfiles import read_sql
 
 _MESSAGES = 2_000
 _CONFIRMED_S = 60
@@ -22,7 +24,6 @@ _IN_POSTGRES = """
     select (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'events'::regclass),
            (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'outbox_log'::regclass),
            (select count(*) from events), (select count(*) from outbox_log), (select sum(size) from pg_ls_waldir())"""
-_UNREAD = "select pg_current_wal_lsn() - confirmed_flush_lsn from pg_replication_slots where slot_name = %s"
 # Vacuum writes to the log whenever it likes, and the slot confirms that with a heartbeat, every ten seconds.
 _LOOKS = 15
 # As parts/postgres.py sets it; checkpoints may run over it for a moment.
@@ -104,9 +105,9 @@ def volume(rig: Rig) -> Iterator[Figure]:
 def _unread_bytes(postgres: "psycopg.Connection[Any]") -> int:
     """Log that the slot has not confirmed, a second after the look before."""
     time.sleep(1)
-    row = postgres.execute(_UNREAD, (SLOT,)).fetchone()
+    row = postgres.cursor(row_factory=dict_row).execute(read_sql("read/unread_wal").encode(), {"slot": SLOT}).fetchone()
     assert row is not None
-    return int(row[0])
+    return int(row["unread_bytes"])
 
 
 def _count(rig: Rig) -> int:

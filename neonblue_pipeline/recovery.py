@@ -30,7 +30,7 @@ _CREATES = re.compile(
 
 
 # The parts that can be broken.
-_SLOT, _TOPIC, _TABLES, _CONSUMER = "slot", "topic", "tables", "consumer"
+_SLOT, _TOPIC, TABLES, CONSUMER = "slot", "topic", "tables", "consumer"
 # Without a commit for so long a consumer that has messages before it is looked at closely.
 _QUIET_S = 60
 # Facts are not passed on in the order of their acceptance, and clocks differ. More than this is found by comparing.
@@ -66,15 +66,15 @@ def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) ->
     """
     with recoveries.alone(settings, tell) as recovery:
         broken = {problem.part: problem.found for problem in _broken(settings, 0)}
-        arrived = None if _TABLES in broken else _newest_arrival(settings)
+        arrived = None if TABLES in broken else _newest_arrival(settings)
         if broken:
             recovery.begin("; ".join(broken.values()))
         for found in broken.values():
             tell(f"broken, and being repaired: {found}")
         made = kafka.ensure_topic(settings)
-        if _TABLES in broken:
+        if TABLES in broken:
             restore_objects(settings)
-        elif made or _CONSUMER in broken:  # it does not find a topic again that was gone
+        elif made or CONSUMER in broken:  # it does not find a topic again that was gone
             restart_consumer(settings)
         if _SLOT in broken:
             renew_slot(settings)
@@ -104,17 +104,17 @@ def _broken(settings: Settings, quiet_s: float) -> list[Problem]:
     if not kafka.end_offsets(settings):
         found.append(Problem(_TOPIC, f"topic {TOPIC} does not exist"))
     if missing := missing_objects(settings):
-        found.append(Problem(_TABLES, f"ClickHouse's {DATABASE} lacks {', '.join(sorted(missing))}"))
+        found.append(Problem(TABLES, f"ClickHouse's {DATABASE} lacks {', '.join(sorted(missing))}"))
     elif consumer_stands_still(settings, quiet_s):
-        found.append(Problem(_CONSUMER, "ClickHouse reads nothing although the topic holds messages for it"))
+        found.append(Problem(CONSUMER, "ClickHouse reads nothing although the topic holds messages for it"))
     return found
 
 
 def _newest_arrival(settings: Settings) -> datetime | None:
     """When the last event that arrived was accepted; UTC."""
     with clickhouse_client.connect(settings, "neonblue_pipeline recovery") as server:
-        found: datetime | None = server.read("newest_facts")[0]["event_accepted_at"]
-    return found
+        newest: datetime | None = server.read("newest_facts")[0]["event_accepted_at"]
+    return newest
 
 
 def renew_slot(settings: Settings) -> None:
@@ -122,11 +122,16 @@ def renew_slot(settings: Settings) -> None:
     import httpx
 
     with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
-        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
-        connector.await_stopped(connect, settings.connector_timeout_s)
-        drop_slot(settings)
-        connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
+        give_up_slot(settings, connect)
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
+
+
+def give_up_slot(settings: Settings, connect: "httpx.Client") -> None:
+    """Stops the connector and takes away its slot and its offsets: resumed, it begins with a new slot."""
+    connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
+    connector.await_stopped(connect, settings.connector_timeout_s)
+    drop_slot(settings)
+    connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
 
 
 def expected_objects(files: tuple[SqlFile, ...]) -> dict[str, str]:
@@ -145,12 +150,10 @@ def missing_objects(settings: Settings) -> dict[str, str]:
     return {name: file for name, file in expected.items() if name not in there}
 
 
-def restore_objects(settings: Settings) -> dict[str, str]:
-    """Makes missing tables and views again, with the tap closed meanwhile; returns what was missing. They are empty."""
-    missing = missing_objects(settings)
-    if missing:
+def restore_objects(settings: Settings) -> None:
+    """Makes missing tables and views again, empty, with the tap closed meanwhile."""
+    if missing := missing_objects(settings):
         _apply_again(settings, sorted(set(missing.values())))
-    return missing
 
 
 def consumer_stands_still(settings: Settings, quiet_s: float) -> bool:

@@ -96,10 +96,7 @@ def _stop_stream(settings: Settings, found: Backup, tell: Callable[[str], None])
 
     with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
         if connector.status(connect) is not None:
-            connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
-            connector.await_stopped(connect, settings.connector_timeout_s)
-            recovery.drop_slot(settings)
-            connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
+            recovery.give_up_slot(settings, connect)
     behind = await_consumed(settings, 60)
     if behind:
         raise BackupError(f"{behind}, which would arrive after the restore; see ClickHouse's log, then repeat")

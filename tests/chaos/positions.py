@@ -26,19 +26,24 @@ _FAR_AHEAD = 2**40
 
 
 def drop_slot(target: Target) -> None:
-    _while_nobody_reads(target, "select pg_drop_replication_slot(%s)", SLOT)
+    take_slot_away(target.settings)
+
+
+def take_slot_away(settings: Settings) -> None:
+    """Under the connector, which reads it again as soon as it is cut off."""
+    _while_nobody_reads(settings, "select pg_drop_replication_slot(%s)", SLOT)
 
 
 def advance_slot(target: Target) -> None:
     """By hand past what Connect has read, as one does to free the disk."""
     with frozen(target.processes("connect")):
         time.sleep(3)  # facts that are written now are skipped: that they exist is the point of this fault
-        _while_nobody_reads(target, "select pg_replication_slot_advance(%s, pg_current_wal_lsn())", SLOT)
+        _while_nobody_reads(target.settings, "select pg_replication_slot_advance(%s, pg_current_wal_lsn())", SLOT)
 
 
-def _while_nobody_reads(target: Target, statement: str, *parameters: object) -> None:
+def _while_nobody_reads(settings: Settings, statement: str, *parameters: object) -> None:
     """A statement on the slot, which PostgreSQL refuses while the connector reads it."""
-    with target.postgres() as postgres:
+    with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=5) as postgres:
         for attempt in Retrying(
             retry=retry_if_exception_type(psycopg.errors.ObjectInUse), wait=wait_fixed(0.01), stop=stop_after_delay(30)
         ):

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from neonblue_pipeline import recoveries, recovery
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.settings import SLOT
-from tests.chaos.positions import put_offset_ahead
+from tests.chaos.positions import put_offset_ahead, take_slot_away
 from tests.integration.pipeline.conftest import Pipeline
 
 
@@ -24,15 +22,6 @@ def whole_again(pipeline: Pipeline) -> Iterator[None]:
     assert recovery.problems(pipeline.settings) == []
 
 
-def drop_slot(pipeline: Pipeline) -> None:
-    """It is dropped under the connector, which reads it again as soon as it is cut off."""
-    in_use = retry_if_exception_type(psycopg.errors.ObjectInUse)
-    for attempt in Retrying(retry=in_use, wait=wait_fixed(0.01), stop=stop_after_delay(30), reraise=True):
-        with attempt:
-            pipeline.postgres("select pg_terminate_backend(active_pid) from pg_replication_slots where active")
-            pipeline.postgres("select pg_drop_replication_slot(%s)", (SLOT,))
-
-
 @pytest.mark.usefixtures("whole_again")
 def test_what_was_lost_with_a_slot_is_sent_again_though_the_first_recovery_died_when_the_new_slot_stood(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
@@ -40,7 +29,7 @@ def test_what_was_lost_with_a_slot_is_sent_again_though_the_first_recovery_died_
     pipeline.await_events(pipeline.send([{"user_id": "before", "event_type": "click"}]))
     # The connector has stored where it is: one that never did makes a slot by itself.
     assert await_arrival(pipeline.settings, 60) is None
-    drop_slot(pipeline)
+    take_slot_away(pipeline.settings)
     lost = pipeline.send([{"user_id": "between", "event_type": "click"}])
 
     def die(*_: object) -> int:
