@@ -17,7 +17,9 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(PROJECT, ".venv")
 VENV_PYTHON = os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "neonblue-setup")
-OLDEST = (3, 11)
+# For these every package of requirements.lock is there, built; of 3.14 on macOS all but watchdog, which is compiled.
+PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))
+OLDEST_GLIBC = (2, 34)
 NEEDED_GB = 3.0
 ATTEMPTS = 3
 # What decides whether setup has to run again.
@@ -32,7 +34,7 @@ def main() -> None:
     # A second setup of the same folder waits for the first.
     with open(os.path.join(PROJECT, "bootstrap.lock"), "rb") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        python = newest_python()
+        python = fitting_python()
         if is_done(python):
             return
         check_machine()
@@ -52,16 +54,22 @@ def main() -> None:
         say(f"setup done in {time.time() - began:.0f} s")
 
 
-def newest_python() -> str:
-    """This Python, or a newer one on the PATH if this one is too old."""
-    if sys.version_info[:2] >= OLDEST:
+def fitting_python() -> str:
+    """This Python, or one on the PATH that fits better if this one is too old or too new."""
+    if sys.version_info[:2] in PYTHONS:
         return sys.executable
-    for minor in (13, 12, 11, 14):
-        found = shutil.which(f"python3.{minor}")
+    for major, minor in reversed(PYTHONS):
+        found = shutil.which(f"python{major}.{minor}")
         if found:
             return found
+    if sys.version_info[:2] > PYTHONS[-1]:
+        say(
+            f"setup: Python {platform.python_version()} is newer than some packages know; they are compiled, which "
+            "needs a C compiler and Python's headers. Without them name an older one: make PYTHON=/path/to/python3.14"
+        )
+        return sys.executable
     raise SetupError(
-        f"python3 is {platform.python_version()}; NeonBlue needs Python {OLDEST[0]}.{OLDEST[1]} or newer. "
+        f"python3 is {platform.python_version()}; NeonBlue needs Python {PYTHONS[0][0]}.{PYTHONS[0][1]} or newer. "
         "Install one, or name it: make PYTHON=/path/to/python3.12 demo"
     )
 
@@ -71,10 +79,15 @@ def check_machine() -> None:
     missing = []
     if sys.platform not in ("linux", "darwin"):
         missing.append(f"operating system: {sys.platform}; NeonBlue's embedded stack runs on Linux and macOS")
-    if platform.machine() not in ("x86_64", "amd64", "aarch64", "arm64"):
-        missing.append(f"processor: {platform.machine()}; the packages exist for x86_64 and arm64")
-    if sys.platform == "linux" and platform.libc_ver()[0] != "glibc":
-        missing.append("C library: not glibc; the packages are built for it (Alpine is no place for them, Debian is)")
+    processors = ("arm64",) if sys.platform == "darwin" else ("x86_64", "aarch64")
+    if platform.machine() not in processors:
+        missing.append(f"processor: {platform.machine()}; the packages exist for {' and '.join(processors)} here")
+    if sys.platform == "linux":
+        library, version = platform.libc_ver()
+        if library != "glibc":
+            missing.append("C library: not glibc; the packages are built for it (Debian has it, Alpine has not)")
+        elif tuple(int(number) for number in version.split(".")) < OLDEST_GLIBC:
+            missing.append(f"glibc: {version}; the packages need 2.34, which Debian 12, Ubuntu 22.04 and RHEL 9 have")
     for tool, why in (("make", "it runs the project's commands"), ("git", "the project's sources come with it")):
         if not shutil.which(tool):
             missing.append(f"{tool}: not on the PATH; {why}: install it")
@@ -103,7 +116,7 @@ def answers(python: str, statement: str = "pass") -> bool:
     """Whether this Python is there, new enough, and can run the statement."""
     if not os.path.exists(python):
         return False
-    code = f"import sys; {statement}; sys.exit(sys.version_info[:2] < {OLDEST!r})"
+    code = f"import sys; {statement}; sys.exit(sys.version_info[:2] < {PYTHONS[0]!r})"
     quiet = subprocess.DEVNULL
     return subprocess.run([python, "-c", code], stdout=quiet, stderr=quiet).returncode == 0  # noqa: S603
 
