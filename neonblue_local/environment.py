@@ -46,7 +46,7 @@ def create(home: Home) -> dict[str, str]:
         postgres=_password(known.get("NEONBLUE_POSTGRES_URL")),
         clickhouse=_password(known.get("NEONBLUE_CLICKHOUSE_URL")),
         token=known.get("NEONBLUE_API_TOKEN") or secrets.token_urlsafe(32),
-        privacy=known.get("NEONBLUE_PRIVACY_KEY") or secrets.token_urlsafe(32),
+        privacy=_privacy_key(home, known),
         metrics_token=known.get("NEONBLUE_METRICS_TOKEN") or secrets.token_urlsafe(32),
     )
     # Lines that a user added stay.
@@ -85,6 +85,17 @@ def _values(
         "NEONBLUE_DAGSTER_URL": f"http://{home.address('dagster-webserver')}",
         "DAGSTER_HOME": str(home.data("dagster")),
     }
+
+
+def _privacy_key(home: Home, known: dict[str, str]) -> str:
+    """The stack's own; of a new one the environment's, for a backup is restored with the key of then."""
+    named, ours = os.environ.get("NEONBLUE_PRIVACY_KEY"), known.get("NEONBLUE_PRIVACY_KEY")
+    if named and ours and named != ours:
+        raise SettingsError(
+            f"NEONBLUE_PRIVACY_KEY is one key in the environment and another in {home.env_file}; people are known by "
+            "one only: unset it, or write it into the file"
+        )
+    return ours or named or secrets.token_urlsafe(32)
 
 
 def _password(url: str | None) -> str:

@@ -36,6 +36,9 @@ def pipeline_settings() -> "Iterator[Settings]":
         raise LocalError(f"ClickHouse: {error}; if a table is missing, `neonblue recover` makes it again") from error
     except psycopg.errors.UndefinedTable as error:
         raise LocalError(f"PostgreSQL: {error.diag.message_primary}; `neonblue up` makes the tables") from error
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        hint = f"; {error.diag.message_hint}" if error.diag.message_hint else ""
+        raise LocalError(f"PostgreSQL: {error.diag.message_primary}{hint}") from error
     except (psycopg.OperationalError, OSError, KafkaError) as error:
         raise NotRunning(f"a server does not answer: {error}; `neonblue status` tells which") from error
 

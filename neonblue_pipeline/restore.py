@@ -15,6 +15,7 @@ from neonblue_pipeline.arrival import await_consumed
 from neonblue_pipeline.backup import Backup
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.erasing import again, steps
+from neonblue_pipeline.erasing.again import Ledger
 from neonblue_pipeline.errors import BackupError
 from neonblue_pipeline.replay import Healed
 from neonblue_pipeline.settings import CANARY_USER, CONNECTOR, Settings
@@ -52,32 +53,39 @@ end $$
 _AT_ONCE = 32 << 20
 
 
-def restore(
-    settings: Settings,
-    folder: Path,
-    *,
-    overwrite: bool = False,
-    erasures: Path | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Healed:
-    """Makes both databases what they were; returns what had to be sent again. Raises BackupError, ErasureHeld.
+def examine(
+    settings: Settings, folder: Path, *, overwrite: bool = False, erasures: Path | None = None
+) -> tuple[Backup, Ledger]:
+    """The backup, and who was erased since as the file `erasures` says. Changes nothing; raises BackupError.
 
-    Without `overwrite` it refuses servers that hold experiments, assignments or events. Who was erased since is erased
-    again, as the ledger of this PostgreSQL or the file `erasures` says, before anybody can read it.
+    Without `overwrite` it refuses servers that hold experiments, assignments or events.
     """
     found = backup.read(folder)
     erased = again.read_file(erasures) if erasures else []
-    erased += again.read(settings)
+    again.demand_key(settings, erased + again.read(settings))
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
         there = backup.facts_in(postgres, CANARY_USER)
     if there and not overwrite:
         raise BackupError(
             f"this PostgreSQL holds {there}; restore into an empty stack, or add --overwrite to lose what it holds"
         )
+    return found, erased
+
+
+def restore(
+    settings: Settings, folder: Path, found: Backup, erased: Ledger, tell: Callable[[str], None] = lambda _: None
+) -> Healed:
+    """Makes both databases what they were; returns what had to be sent again. Raises BackupError, ErasureHeld.
+
+    Takes what `examine` gave. Who was erased since is erased again, as `erased` or the ledger of this PostgreSQL says,
+    before anybody can read it.
+    """
+    erased = erased + again.read(settings)
     recovery.restore_objects(settings)
     kafka.ensure_topic(settings)
     _stop_stream(settings, found, tell)
     _restore_postgres(settings, folder, found.ended_at)
+    again.demand_key(settings, again.read(settings))
     tell(f"PostgreSQL: {found.postgres_bytes:,} bytes")
     _restore_clickhouse(settings, folder, found, tell)
     _start_stream(settings)

@@ -12,6 +12,7 @@ from neonblue_local.home import Home
 from neonblue_local.parts import select
 from neonblue_local.pipeline import pipeline_settings
 from neonblue_local.progress import Progress
+from neonblue_local.supervision import Supervisor
 
 _STORAGE = ["postgres", "kafka", "connect", "clickhouse"]
 
@@ -49,36 +50,43 @@ def restore(
 
     neonblue restore /backups/2026-01-31
 
-    The embedded stack is stopped, restored and started by it. With servers of your own (NEONBLUE_POSTGRES_URL in the
-    environment) stop the API and Dagster before, and start them after it. Exit code 1 if something is missing.
+    What cannot be restored is refused before anything is touched. The embedded stack is stopped, restored and started
+    by it. With servers of your own (NEONBLUE_POSTGRES_URL in the environment) stop the API and Dagster before, and
+    start them after it. Exit code 1 if something is missing.
     """
     from neonblue_pipeline import restore as restoring
 
     embedded = "NEONBLUE_POSTGRES_URL" not in os.environ
     home = Home.from_environment()
-    if embedded:
-        # Nothing may be accepted, rolled up or repaired meanwhile.
-        stack.down(home, Progress())
+    runs = embedded and Supervisor(home).is_running()
+    if embedded and not runs:
         stack.up(home, select(_STORAGE), Progress())
     with pipeline_settings() as settings:
+        try:
+            found, erased = restoring.examine(settings, folder.absolute(), overwrite=overwrite, erasures=erasures)
+        except Exception:
+            # Refused: everything is left as it was.
+            if embedded and not runs:
+                stack.down(home, Progress())
+            raise
+        if runs:
+            # Nothing may be accepted, rolled up or repaired meanwhile.
+            stack.down(home, Progress())
+            stack.up(home, select(_STORAGE), Progress())
         healed = restoring.restore(
-            settings,
-            folder.absolute(),
-            overwrite=overwrite,
-            erasures=erasures,
-            tell=lambda line: typer.echo(line, err=True),
+            settings, folder.absolute(), found, erased, tell=lambda line: typer.echo(line, err=True)
         )
     if embedded:
         stack.up(home, select(None), Progress())
     left = [str(window) for window in healed.left]
     if as_json:
-        found = {
+        told = {
             "unequal_windows": len(healed.unequal),
             "resent": healed.resent,
             "derived": healed.derived,
             "left": left,
         }
-        print(json.dumps(found))
+        print(json.dumps(told))
     else:
         typer.echo(
             f"restored; {healed.resent + healed.derived:,} rows sent again; rollups are built again within minutes; "

@@ -3,6 +3,7 @@
 The ledger knows people by a keyed hash only, so everybody in the restored databases is hashed and looked up.
 """
 
+import hmac
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,8 @@ from neonblue_pipeline.settings import Settings
 
 Ledger = list[dict[str, Any]]
 _COLUMNS = ("subject", "key_name", "requested_at", "requested_by", "request_id", "finished_at")
+# Its hash names a key: subject_key_name of sql/postgres/062.
+_KEY_NAME_OF = b"key name " * 32
 _ADD = """
     insert into erasures (subject, key_name, requested_at, requested_by, request_id, finished_at)
     values (decode(%(subject)s, 'hex'), %(key_name)s, %(requested_at)s, %(requested_by)s, %(request_id)s,
@@ -62,6 +65,17 @@ def read_file(path: Path) -> Ledger:
     except (OSError, ValueError) as error:
         raise BackupError(f"{path} is no ledger of erasures ({error}); `neonblue privacy ledger` writes one") from error
     return found
+
+
+def demand_key(settings: Settings, ledger: Ledger) -> None:
+    """Raises BackupError where people were erased under another key than ours: they would not be known again."""
+    mine = hmac.digest(settings.privacy_key_text.encode(), _KEY_NAME_OF, "sha256").hex()[:16]
+    if others := {entry["key_name"] for entry in ledger} - {mine}:
+        raise BackupError(
+            "people were erased under another NEONBLUE_PRIVACY_KEY and would not be known again; write the key of then "
+            "into neonblue.env, or set it before the first start of a new stack, and restore again "
+            f"(hash of that key: {', '.join(sorted(others))}; of the one here: {mine})"
+        )
 
 
 def add(settings: Settings, ledger: Iterable[dict[str, Any]]) -> None:

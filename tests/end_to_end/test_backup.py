@@ -3,6 +3,7 @@
 import json
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
 
@@ -81,3 +82,31 @@ def test_a_folder_that_is_no_whole_backup_is_refused(stack: Stack, tmp_path_fact
     second = stack.run("backup", str(folder), check=False)
     assert second.returncode == 1
     assert "is not empty" in second.stderr
+
+
+def test_a_restore_that_is_refused_leaves_the_stack_as_it_runs(
+    platform: Platform, stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def started() -> object:
+        with psycopg.connect(stack.postgres_url) as postgres:
+            return postgres.execute("select pg_postmaster_start_time()").fetchone()
+
+    platform.post("/v1/events", {"id": str(uuid4()), "user_id": f"kept-{uuid4()}", "event_type": "click"})
+    before = started()
+    folder = tmp_path_factory.mktemp("backups")
+    stack.run("backup", str(folder / "one"))
+    ledger = folder / "erasures.ndjson"
+    entry = {"subject": "00" * 32, "key_name": "0" * 16, "requested_at": "2026-01-01T00:00:00Z", "requested_by": "test"}
+    ledger.write_text(json.dumps(entry | {"request_id": None, "finished_at": "2026-01-01T00:10:00Z"}))
+    for refused, told in [
+        (stack.run("restore", str(folder / "one"), check=False), "--overwrite"),
+        (stack.run("restore", str(folder / "two"), check=False), "no whole backup"),
+        (
+            stack.run("restore", str(folder / "one"), "--overwrite", "--erasures", str(ledger), check=False),
+            "another NEONBLUE_PRIVACY_KEY",
+        ),
+    ]:
+        assert refused.returncode == 1
+        assert told in refused.stderr
+    assert started() == before
+    assert httpx.get(f"{stack.settings['NEONBLUE_API_URL']}/readyz").status_code == 200

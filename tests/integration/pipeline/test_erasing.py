@@ -11,6 +11,7 @@ import pytest
 
 from neonblue_pipeline import kept, reconcile, verify
 from neonblue_pipeline.erasing import again, analytics, facts, steps, topic
+from neonblue_pipeline.errors import BackupError
 from neonblue_pipeline.settings import Settings
 from tests.integration.pipeline.conftest import Pipeline
 from tests.integration.pipeline.fix_past import Past
@@ -119,6 +120,14 @@ def test_with_another_key_or_none_nothing_is_accepted_that_could_be_of_an_erased
             postgres.execute("select set_config('neonblue.privacy_key', %s, false)", (key,))
             with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=r"key|KEY"):
                 postgres.execute("select * from accept_events(%s)", (json.dumps([click("anybody")]),))
+
+
+def test_a_ledger_of_another_key_is_told_from_one_of_this_stack(settings: Settings) -> None:
+    ask(settings, f"gone-{uuid4()}")
+    ledger = again.read(settings)
+    again.demand_key(settings, ledger)
+    with pytest.raises(BackupError, match=f"another NEONBLUE_PRIVACY_KEY.*hash of that key: {ledger[0]['key_name']}"):
+        again.demand_key(settings.model_copy(update={"privacy_key": KEY}), ledger)
 
 
 @pytest.mark.nightly

@@ -15,6 +15,7 @@ from neonblue_local.parts import PARTS
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("NEONBLUE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("NEONBLUE_PORT_BASE", raising=False)
+    monkeypatch.delenv("NEONBLUE_PRIVACY_KEY", raising=False)
     made = Home.from_environment()
     made.create()
     return made
@@ -55,6 +56,18 @@ def test_the_socket_of_a_long_path_lies_elsewhere_and_fits(tmp_path: Path) -> No
 def test_only_the_owner_can_read_the_settings(home: Home) -> None:
     environment.create(home)
     assert stat.S_IMODE(home.env_file.stat().st_mode) == 0o600
+
+
+def test_a_new_stack_takes_the_key_of_people_from_the_environment_and_one_that_has_a_key_refuses_another(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEONBLUE_PRIVACY_KEY", "k" * 43)
+    assert environment.create(home)["NEONBLUE_PRIVACY_KEY"] == "k" * 43
+    monkeypatch.setenv("NEONBLUE_PRIVACY_KEY", "m" * 43)
+    with pytest.raises(SettingsError, match="NEONBLUE_PRIVACY_KEY is one key in the environment and another in"):
+        environment.create(home)
+    monkeypatch.delenv("NEONBLUE_PRIVACY_KEY")
+    assert environment.create(home)["NEONBLUE_PRIVACY_KEY"] == "k" * 43
 
 
 def test_secrets_survive_a_move_to_other_ports_and_lines_of_the_user_stay(home: Home) -> None:
