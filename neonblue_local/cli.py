@@ -63,7 +63,8 @@ commands.command()(stack.reset)
 def app() -> None:
     """Entry point: a known error is one message on standard error and exit code 1."""
     # Clients report each refused connection while a server is still starting.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    for client in ("kafka", "clickhouse_connect"):
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     try:
         commands()
     except LocalError as error:

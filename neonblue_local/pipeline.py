@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from neonblue_local import environment
 from neonblue_local.errors import LocalError, NotRunning, SettingsError
 from neonblue_local.home import Home
+from neonblue_local.supervision import Supervisor
 
 if TYPE_CHECKING:
     from neonblue_pipeline.settings import Settings
@@ -19,28 +20,34 @@ def pipeline_settings() -> "Iterator[Settings]":
     """The pipeline's settings: the environment's, else those of this stack. Errors inside become LocalError."""
     import psycopg
     from clickhouse_connect.driver.exceptions import ClickHouseError
+    from clickhouse_connect.driver.exceptions import OperationalError as ClickHouseAway
     from kafka.errors import KafkaError
 
     from neonblue_pipeline.errors import PipelineError
     from neonblue_pipeline.settings import read_settings
 
     home = Home.from_environment()
-    if home.env_file.is_file():
-        for name, value in environment.read(home).items():
-            os.environ.setdefault(name, value)
+    ours = environment.read(home) if home.env_file.is_file() else {}
+    for name, value in ours.items():
+        os.environ.setdefault(name, value)
     try:
         yield read_settings()
     except PipelineError as error:
         raise LocalError(str(error)) from error
-    except ClickHouseError as error:
-        raise LocalError(f"ClickHouse: {error}; if a table is missing, `neonblue recover` makes it again") from error
     except psycopg.errors.UndefinedTable as error:
         raise LocalError(f"PostgreSQL: {error.diag.message_primary}; `neonblue up` makes the tables") from error
     except psycopg.errors.ObjectNotInPrerequisiteState as error:
-        hint = f"; {error.diag.message_hint}" if error.diag.message_hint else ""
-        raise LocalError(f"PostgreSQL: {error.diag.message_primary}{hint}") from error
-    except (psycopg.OperationalError, OSError, KafkaError) as error:
-        raise NotRunning(f"a server does not answer: {error}; `neonblue status` tells which") from error
+        raise LocalError(f"PostgreSQL: {error.diag.message_primary}. {error.diag.message_hint or ''}") from error
+    except (psycopg.OperationalError, OSError, KafkaError, ClickHouseAway) as error:
+        if isinstance(error, OSError) and error.filename:
+            raise LocalError(f"{error.filename}: {error.strerror}") from error
+        is_ours = os.environ["NEONBLUE_POSTGRES_URL"] == ours.get("NEONBLUE_POSTGRES_URL")
+        if is_ours and not Supervisor(home).is_running():
+            raise NotRunning(f"nothing runs in {home.root}; `neonblue up` starts it") from error
+        said = str(error).splitlines() or [type(error).__name__]
+        raise NotRunning(f"a server does not answer: {said[0]}; `neonblue status` tells which") from error
+    except ClickHouseError as error:
+        raise LocalError(f"ClickHouse: {error}; if a table is missing, `neonblue recover` makes it again") from error
 
 
 def moment(text: str | None, option: str) -> datetime | None:

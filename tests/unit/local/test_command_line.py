@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 from typer.main import get_command
 
+from neonblue_local import environment
 from neonblue_local.cli import commands
 from neonblue_local.commands.look import print_results
+from neonblue_local.home import Home
 from tests.fix_stack import NEONBLUE
 
 COMMANDS = get_command(commands).commands  # type: ignore[attr-defined]
@@ -50,12 +52,23 @@ def test_without_a_stack_a_command_says_what_to_do(arguments: list[str], code: i
     assert not (tmp_path / ".neonblue").exists()
 
 
+@pytest.mark.parametrize("arguments", [["verify"], ["dead-letters"], ["status"], ["prune"], ["backup", "kept"]])
+def test_on_a_stack_that_is_stopped_a_command_says_how_to_start_it(arguments: list[str], tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NEONBLUE_", "DAGSTER_"))}
+    home = Home(tmp_path / ".neonblue", 21000)
+    home.create()
+    environment.create(home)
+    result = subprocess.run(
+        [str(NEONBLUE), *arguments], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert f"nothing runs in {home.root}; `neonblue up` starts it" in result.stdout + result.stderr
+
+
 def test_reset_deletes_no_folder_that_is_not_a_stack(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("\\chapter{One}")
-    environment = {**os.environ, "NEONBLUE_HOME": str(tmp_path)}
-    result = subprocess.run(
-        [str(NEONBLUE), "reset", "--yes"], env=environment, capture_output=True, text=True, check=False
-    )
+    named = {**os.environ, "NEONBLUE_HOME": str(tmp_path)}
+    result = subprocess.run([str(NEONBLUE), "reset", "--yes"], env=named, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "is no state folder" in result.stderr
     assert (tmp_path / "thesis.tex").exists()
