@@ -19,7 +19,8 @@ def print_results(console: Console, found: dict[str, Any]) -> None:
     for metric in found["metrics"]:
         for number, variant in enumerate(metric["variants"]):
             name = metric["metric"] if number == 0 else ""
-            row = [name, f"{variant['variant']}{' (control)' if variant['control'] else ''}", f"{variant['users']:,}"]
+            users = "-" if variant["users"] is None else f"{variant['users']:,}"
+            row = [name, f"{variant['variant']}{' (control)' if variant['control'] else ''}", users]
             row.append(_compared(variant))
             absolute, relative = variant.get("absolute"), variant.get("relative")
             if absolute and relative:

@@ -45,12 +45,15 @@ def test_results_of_an_experiment_that_does_not_exist_are_an_error_that_names_it
     assert key in result.stderr
 
 
-def test_results_are_the_same_for_a_person_a_program_and_the_api(stack: Stack) -> None:
+def test_results_that_were_never_computed_are_the_same_for_a_person_a_program_and_the_api(stack: Stack) -> None:
     key = f"cli_{uuid4().hex[:8]}"
     variants = [{"key": "a", "weight": 0.5, "is_control": True}, {"key": "b", "weight": 0.5}]
     headers = {"Authorization": f"Bearer {stack.api_token}"}
     with httpx.Client(base_url=stack.api_url, headers=headers, trust_env=False, timeout=30) as client:
-        made = client.post("/v1/experiments", json={"key": key, "name": "Command line", "variants": variants})
+        metric = client.post("/v1/metrics", json={"key": key, "kind": "proportion", "event_type": "click"})
+        assert metric.status_code == 201, metric.text
+        experiment = {"key": key, "name": "Command line", "variants": variants, "metrics": [key]}
+        made = client.post("/v1/experiments", json=experiment)
         assert made.status_code == 201, made.text
         answer = client.get(f"/v1/experiments/{key}/results")
     assert answer.status_code == 200, answer.text

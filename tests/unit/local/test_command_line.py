@@ -93,7 +93,7 @@ def test_results_that_are_undefined_are_dashes_and_a_mismatch_is_said() -> None:
     nothing = {"estimate": None, "low": None, "high": None, "p_value": None}
     shown = _shown(
         variants=[
-            {"variant": "a", "control": True, "users": 0, "sum": None, "mean": None},
+            {"variant": "a", "control": True, "users": None, "sum": None, "mean": None},
             {"variant": "b", "control": False, "users": 0, "sum": None, "mean": None}
             | {"absolute": nothing, "relative": nothing},
         ],
