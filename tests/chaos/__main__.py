@@ -23,7 +23,7 @@ _BEGIN, _END = "<!-- produced by make chaos: begin -->\n", "<!-- end -->\n"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    groups = "single, pairs, all, nightly (single and six of the pairs)"
+    groups = "single, pairs, all (both), nightly (single and six of the pairs), hours (a part down for an hour)"
     names = ", ".join(faults.FAULTS)
     parser.add_argument("--faults", default="all", help=f"some of: {groups}, {names}")
     parser.add_argument("--rate", type=float, default=1000, help="events a second")

@@ -56,14 +56,14 @@ def stop_and_kill(stopped: str, killed: str, seconds: float = 15) -> Fault:
     return Fault(f"kill -9 of {killed} while {stopped} is stopped", strike)
 
 
-def down(part: str) -> Fault:
+def down(part: str, seconds: float = DOWN_S) -> Fault:
     """Long enough for an alarm, and for work to pile up before it."""
 
     def strike(target: Target) -> None:
         with target.down(part):
-            target.wait(DOWN_S)
+            target.wait(seconds)
 
-    return Fault(f"{part} down for {DOWN_S} s", strike)
+    return Fault(f"{part} down for {seconds:.0f} s", strike)
 
 
 def _lose_power(target: Target) -> None:
@@ -122,16 +122,19 @@ PAIRS: dict[str, Fault] = {
     **{f"stop-{a}-{b}": stop(a, b, seconds=15) for a, b in combinations(PARTS, 2)},
     **{f"stop-{a}-kill-{b}": stop_and_kill(a, b) for a in PARTS for b in PARTS if a != b},
 }
-FAULTS = SINGLE | PAIRS
+# By name or as the group `hours` only: what has piled up needs more than the usual patience.
+HOURS: dict[str, Fault] = {f"hour-{part}": down(part, 3600) for part in ("kafka", "connect", "clickhouse")}
+FAULTS = SINGLE | PAIRS | HOURS
 _NIGHTLY_PAIRS = 6
 
 
 def chosen(names: str, chance: random.Random) -> list[Fault]:
-    """Faults by their names, separated by commas; `single`, `pairs`, `all`, `nightly`: single and six of the pairs."""
+    """Faults by their names, separated by commas, or groups: `single`, `pairs`, `all` (both), `nightly`, `hours`."""
     groups: dict[str, Sequence[str]] = {
         "single": list(SINGLE),
         "pairs": list(PAIRS),
-        "all": list(FAULTS),
+        "all": [*SINGLE, *PAIRS],
+        "hours": list(HOURS),
         "nightly": [*SINGLE, *chance.sample(sorted(PAIRS), _NIGHTLY_PAIRS)],
     }
     wanted = [one for name in names.split(",") for one in groups.get(name, [name])]
