@@ -14,7 +14,7 @@ import psutil
 from tests.chaos import positions, writers
 from tests.chaos.target import Target, frozen
 
-PARTS = ("postgres", "kafka", "connect", "clickhouse", "api")
+PARTS = ("postgres", "kafka", "connect", "clickhouse", "api", "dagster-daemon")
 STOPPED_S = 30
 DOWN_S = 90
 
@@ -39,19 +39,19 @@ def kill(*parts: str) -> Fault:
     return Fault(f"kill -9 of {' and '.join(parts)}", strike)
 
 
-def stop(*parts: str, seconds: float = STOPPED_S) -> Fault:
+def stop(*parts: str) -> Fault:
     def strike(target: Target) -> None:
         with frozen([process for part in parts for process in target.processes(part)]):
-            target.wait(seconds)
+            target.wait(STOPPED_S)
 
-    return Fault(f"SIGSTOP of {' and '.join(parts)} for {seconds:.0f} s", strike)
+    return Fault(f"SIGSTOP of {' and '.join(parts)} for {STOPPED_S} s", strike)
 
 
-def stop_and_kill(stopped: str, killed: str, seconds: float = 15) -> Fault:
+def stop_and_kill(stopped: str, killed: str) -> Fault:
     def strike(target: Target) -> None:
         with frozen(target.processes(stopped)):
             target.kill(killed)
-            target.wait(seconds)
+            target.wait(STOPPED_S)
 
     return Fault(f"kill -9 of {killed} while {stopped} is stopped", strike)
 
@@ -85,9 +85,9 @@ def _kill_daemon_in_a_run(target: Target) -> None:
 
 
 SINGLE: dict[str, Fault] = {
-    **{f"kill-{part}": kill(part) for part in PARTS},
+    **{f"kill-{part}": kill(part) for part in PARTS if part != "dagster-daemon"},
     "kill-dagster": Fault("kill -9 of the Dagster daemon in a run", _kill_daemon_in_a_run),
-    **{f"stop-{part}": stop(part) for part in (*PARTS, "dagster-daemon")},
+    **{f"stop-{part}": stop(part) for part in PARTS},
     **{f"down-{part}": down(part) for part in ("kafka", "connect", "clickhouse")},
     "power": Fault("power loss of everything", _lose_power),
     "slot-dropped": Fault("replication slot dropped", positions.drop_slot, "recover"),
@@ -119,7 +119,7 @@ SINGLE: dict[str, Fault] = {
 }
 PAIRS: dict[str, Fault] = {
     **{f"kill-{a}-{b}": kill(a, b) for a, b in combinations(PARTS, 2)},
-    **{f"stop-{a}-{b}": stop(a, b, seconds=15) for a, b in combinations(PARTS, 2)},
+    **{f"stop-{a}-{b}": stop(a, b) for a, b in combinations(PARTS, 2)},
     **{f"stop-{a}-kill-{b}": stop_and_kill(a, b) for a in PARTS for b in PARTS if a != b},
 }
 # By name or as the group `hours` only: what has piled up needs more than the usual patience.
