@@ -30,6 +30,11 @@ def pipeline_settings() -> "Iterator[Settings]":
     ours = environment.read(home) if home.env_file.is_file() else {}
     for name, value in ours.items():
         os.environ.setdefault(name, value)
+    if "NEONBLUE_POSTGRES_URL" not in os.environ:
+        raise NotRunning(
+            f"no stack in {home.root}; start one with `neonblue up`, or name servers of your own by "
+            "NEONBLUE_POSTGRES_URL and the other settings of docs/contracts.md"
+        )
     try:
         yield read_settings()
     except PipelineError as error:

@@ -34,6 +34,7 @@ def test_commands_stand_in_the_order_of_use() -> None:
     [
         (["status"], 1, "no stack in"),
         (["results", "cookie_cats"], 1, "no stack in"),
+        (["verify"], 1, "no stack in"),
         (["env"], 1, "start one with `neonblue up`"),
         (["logs", "kafka"], 1, "no log of 'kafka'"),
         (["up", "--only", "oracle"], 1, "part 'oracle' does not exist"),
