@@ -38,6 +38,7 @@ def main() -> None:
         if is_done(python):
             return
         check_machine()
+        tell_of_compiling(python)
         began = time.time()
         make_venv(python)
         # Every file that is installed has to have a pinned hash.
@@ -63,15 +64,19 @@ def fitting_python() -> str:
         if found:
             return found
     if sys.version_info[:2] > PYTHONS[-1]:
-        say(
-            f"setup: Python {platform.python_version()} is newer than some packages know; they are compiled, which "
-            "needs a C compiler and Python's headers. Without them name an older one: make PYTHON=/path/to/python3.14"
-        )
         return sys.executable
     raise SetupError(
         f"python3 is {platform.python_version()}; NeonBlue needs Python {PYTHONS[0][0]}.{PYTHONS[0][1]} or newer. "
         "Install one, or name it: make PYTHON=/path/to/python3.12 demo"
     )
+
+
+def tell_of_compiling(python: str) -> None:
+    if python == sys.executable and sys.version_info[:2] > PYTHONS[-1]:
+        say(
+            f"setup: Python {platform.python_version()} is newer than some packages know; they are compiled, which "
+            "needs a C compiler and Python's headers. Without them name an older one: make PYTHON=/path/to/python3.14"
+        )
 
 
 def check_machine() -> None:

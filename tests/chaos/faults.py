@@ -14,7 +14,8 @@ import psutil
 from tests.chaos import positions, writers
 from tests.chaos.target import Target, frozen
 
-PARTS = ("postgres", "kafka", "connect", "clickhouse", "api", "dagster-daemon")
+SERVERS = ("postgres", "kafka", "connect", "clickhouse", "api")
+PARTS = (*SERVERS, "dagster-daemon")
 STOPPED_S = 30
 DOWN_S = 90
 
@@ -85,7 +86,7 @@ def _kill_daemon_in_a_run(target: Target) -> None:
 
 
 SINGLE: dict[str, Fault] = {
-    **{f"kill-{part}": kill(part) for part in PARTS if part != "dagster-daemon"},
+    **{f"kill-{part}": kill(part) for part in SERVERS},
     "kill-dagster": Fault("kill -9 of the Dagster daemon in a run", _kill_daemon_in_a_run),
     **{f"stop-{part}": stop(part) for part in PARTS},
     **{f"down-{part}": down(part) for part in ("kafka", "connect", "clickhouse")},

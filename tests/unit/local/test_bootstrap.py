@@ -51,6 +51,8 @@ def test_a_python_that_is_too_new_is_taken_for_want_of_another_and_said_to_compi
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 15, 2))
     assert bootstrap.fitting_python() == sys.executable
+    assert capsys.readouterr().out == ""  # every make command asks; only one that installs tells
+    bootstrap.tell_of_compiling(sys.executable)
     assert "needs a C compiler" in capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ from neonblue_local import environment
 from neonblue_local.cli import commands
 from neonblue_local.commands.look import print_results
 from neonblue_local.home import Home
-from tests.fix_stack import NEONBLUE
+from tests.fix_stack import NEONBLUE, SETTINGS_OF_A_STACK
 
 COMMANDS = get_command(commands).commands  # type: ignore[attr-defined]
 
@@ -44,10 +44,7 @@ def test_commands_stand_in_the_order_of_use() -> None:
     ],
 )
 def test_without_a_stack_a_command_says_what_to_do(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NEONBLUE_", "DAGSTER_"))}
-    result = subprocess.run(
-        [str(NEONBLUE), *arguments], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
-    )
+    result = run(tmp_path, *arguments)
     assert result.returncode == code, result.stderr
     assert said in result.stdout + result.stderr
     assert not (tmp_path / ".neonblue").exists()
@@ -55,21 +52,17 @@ def test_without_a_stack_a_command_says_what_to_do(arguments: list[str], code: i
 
 @pytest.mark.parametrize("arguments", [["verify"], ["dead-letters"], ["status"], ["prune"], ["backup", "kept"]])
 def test_on_a_stack_that_is_stopped_a_command_says_how_to_start_it(arguments: list[str], tmp_path: Path) -> None:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("NEONBLUE_", "DAGSTER_"))}
     home = Home(tmp_path / ".neonblue", 21000)
     home.create()
     environment.create(home)
-    result = subprocess.run(
-        [str(NEONBLUE), *arguments], cwd=tmp_path, env=clean, capture_output=True, text=True, check=False
-    )
+    result = run(tmp_path, *arguments)
     assert result.returncode == 1
     assert f"nothing runs in {home.root}; `neonblue up` starts it" in result.stdout + result.stderr
 
 
 def test_reset_deletes_no_folder_that_is_not_a_stack(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("\\chapter{One}")
-    named = {**os.environ, "NEONBLUE_HOME": str(tmp_path)}
-    result = subprocess.run([str(NEONBLUE), "reset", "--yes"], env=named, capture_output=True, text=True, check=False)
+    result = run(tmp_path, "reset", "--yes", NEONBLUE_HOME=str(tmp_path))
     assert result.returncode == 1
     assert "is no state folder" in result.stderr
     assert (tmp_path / "thesis.tex").exists()
@@ -124,6 +117,19 @@ def test_results_show_the_level_of_a_quantile_and_the_steps_of_a_funnel() -> Non
     )
     for text in ("p90 231.5", "view", "60.00%", "buy", "25.00%", "[+0.01, +0.03]"):
         assert text in shown
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """A command of `neonblue` in this folder, with no setting but these."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS_OF_A_STACK)}
+    return subprocess.run(
+        [str(NEONBLUE), *arguments],
+        cwd=folder,
+        env={**clean, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def _shown(*, variants: list[dict], ratio: dict, warnings: list[str] | None = None) -> str:
