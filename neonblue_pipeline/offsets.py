@@ -54,7 +54,7 @@ def partitions(settings: Settings, clickhouse: ClickHouse) -> list[Partition]:
             found.append(Partition(**counts))
             continue
         holes = [(row["first"], row["last"]) for row in clickhouse.read("landing_holes", **bounds, most=_HOLES)]
-        found.append(_looked_into(settings, counts, holes))
+        found.append(_looked_into(settings, clickhouse, counts, holes))
     return found
 
 
@@ -83,16 +83,25 @@ def keep_empty(settings: Settings, clickhouse: ClickHouse) -> int:
     return clickhouse.insert("landing_rows", LANDING_COLUMNS.split(", "), rows)
 
 
-def _looked_into(settings: Settings, counts: dict[str, int], holes: list[tuple[int, int]]) -> Partition:
+def _looked_into(
+    settings: Settings, clickhouse: ClickHouse, counts: dict[str, int], holes: list[tuple[int, int]]
+) -> Partition:
+    number = counts["number"]
     empty: list[kafka.Message] = []
     lost: list[int] = []
     absent = 0
     near = list(_first(holes, _OFFSETS))
     for first, last in near:
-        there = {message.offset: message for message in kafka.read(settings, counts["number"], first, last)}
+        there = {message.offset: message for message in kafka.read(settings, number, first, last)}
         absent += last - first + 1 - len(there)
-        empty += [message for message in there.values() if not message.size]
-        lost += [offset for offset, message in there.items() if message.size]
+        # A broker whose clock went back gives later messages an earlier time than the first one has.
+        rows = clickhouse.read("landed_times", topic=TOPIC, p=number, first=first, last=last)
+        times = {(row["offset"], row["kafka_timestamp"]) for row in rows}
+        early = {offset for offset, message in there.items() if (offset, message.at) in times}
+        counts["landed"] += len(early)
+        missing = [message for offset, message in there.items() if offset not in early]
+        empty += [message for message in missing if not message.size]
+        lost += [message.offset for message in missing if message.size]
     return Partition(**counts, empty=empty, absent=absent, lost=_spans(sorted(lost)) + holes[len(near) :])
 
 
