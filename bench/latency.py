@@ -12,7 +12,7 @@ from bench.feeds import Feed, NewAssignments, RepeatAssignments, Singles
 from bench.figures import Figure
 from bench.rig import EXPERIMENT, BenchError, Rig
 
-_LOOK_EVERY_S = 0.02  # asking every 5 ms took half a core from what is measured
+_LOOK_EVERY_S = 0.02  # asking every 5 ms takes a sixth of a core more from what is measured
 _PATIENCE_S = 60
 
 

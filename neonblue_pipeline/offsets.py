@@ -89,7 +89,7 @@ def _looked_into(
     number = counts["number"]
     empty: list[kafka.Message] = []
     lost: list[int] = []
-    absent = 0
+    absent = early = 0
     near = list(_first(holes, _OFFSETS))
     for first, last in near:
         there = {message.offset: message for message in kafka.read(settings, number, first, last)}
@@ -97,11 +97,11 @@ def _looked_into(
         # A broker whose clock went back gives later messages an earlier time than the first one has.
         rows = clickhouse.read("landed_times", topic=TOPIC, p=number, first=first, last=last)
         times = {(row["offset"], row["kafka_timestamp"]) for row in rows}
-        early = {offset for offset, message in there.items() if (offset, message.at) in times}
-        counts["landed"] += len(early)
-        missing = [message for offset, message in there.items() if offset not in early]
+        missing = [message for offset, message in there.items() if (offset, message.at) not in times]
+        early += len(there) - len(missing)
         empty += [message for message in missing if not message.size]
         lost += [message.offset for message in missing if message.size]
+    counts = counts | {"landed": counts["landed"] + early}
     return Partition(**counts, empty=empty, absent=absent, lost=_spans(sorted(lost)) + holes[len(near) :])
 
 

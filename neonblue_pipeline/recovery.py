@@ -6,7 +6,7 @@ a table's content) is sent again by replay.heal, and the ledger proves it.
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ _CREATES = re.compile(
     r"^create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(?:table|view)\s+(?:if\s+not\s+exists\s+)?(\w+)",
     re.MULTILINE | re.IGNORECASE,
 )
-
+_ALTERS = re.compile(r"^alter\s+table\s+(\w+)", re.MULTILINE | re.IGNORECASE)
 
 # The parts that can be broken.
 _SLOT, _TOPIC, TABLES, CONSUMER = "slot", "topic", "tables", "consumer"
@@ -139,6 +139,11 @@ def expected_objects(files: tuple[SqlFile, ...]) -> dict[str, str]:
     return {name: file.name for file in files for name in _CREATES.findall(file.text)}
 
 
+def altering_files(files: tuple[SqlFile, ...], names: Iterable[str]) -> list[str]:
+    """The files that change one of these tables after another file made it."""
+    return [file.name for file in files if not set(names).isdisjoint(_ALTERS.findall(file.text))]
+
+
 def missing_objects(settings: Settings) -> dict[str, str]:
     """Tables and views that were made once and are gone → their files; empty before the first setup."""
     with clickhouse_client.connect(settings, "neonblue_pipeline recovery", database=None) as server:
@@ -151,9 +156,9 @@ def missing_objects(settings: Settings) -> dict[str, str]:
 
 
 def restore_objects(settings: Settings) -> None:
-    """Makes missing tables and views again, empty, with the tap closed meanwhile."""
+    """Makes missing tables and views again, empty and with every later change, with the tap closed meanwhile."""
     if missing := missing_objects(settings):
-        _apply_again(settings, sorted(set(missing.values())))
+        _apply_again(settings, sorted({*missing.values(), *altering_files(sql_files("clickhouse"), missing)}))
 
 
 def consumer_stands_still(settings: Settings, quiet_s: float) -> bool:

@@ -68,6 +68,17 @@ def test_what_a_connector_passes_over_whose_offset_is_ahead_of_postgresql_is_sen
 
 
 @pytest.mark.usefixtures("whole_again")
+def test_a_table_that_was_dropped_stands_again_as_it_was_with_all_that_was_in_it(pipeline: Pipeline) -> None:
+    pipeline.await_events(ids := pipeline.send([{"user_id": "kept", "event_type": "click"}]))
+    definition = "select create_table_query from system.tables where name = 'events_rows'"
+    before = pipeline.clickhouse(definition)
+    pipeline.server.command("drop table events_rows sync")
+    recovery.recover(pipeline.settings)
+    assert pipeline.clickhouse(definition) == before
+    pipeline.await_events(ids)
+
+
+@pytest.mark.usefixtures("whole_again")
 def test_a_recovery_at_work_is_no_problem_and_one_that_ended_without_an_end_is(pipeline: Pipeline) -> None:
     with recoveries.alone(pipeline.settings, print) as recovery_at_work:
         recovery_at_work.begin("nothing, as this is a test")

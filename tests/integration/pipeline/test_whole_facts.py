@@ -1,17 +1,14 @@
 """The proof holds whole facts against each other; messages without a value are told from lost ones, and kept."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
 import pytest
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from neonblue_pipeline import dead_letters, kafka, offsets, reconcile, replay
-from neonblue_pipeline.settings import TOPIC, Settings
+from neonblue_pipeline.settings import TOPIC
 from neonblue_pipeline.verify import verify
 from tests.integration.pipeline.conftest import Pipeline
 
@@ -131,28 +128,18 @@ def test_a_message_without_value_is_no_loss_and_becomes_a_dead_letter_with_its_p
     assert {letters[place.partition, place.offset].key for place in places} == {key}
 
 
-@contextmanager
-def times_of_producers(settings: Settings) -> Iterator[None]:
-    """The topic keeps the times that producers give instead of the broker's."""
-
-    with kafka.admin(settings) as client:
-        change = {"message.timestamp.type": "CreateTime"}
-        client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, change)])
-    try:
-        yield
-    finally:
-        kafka.ensure_topic(settings)
-
-
 def test_a_message_of_a_broker_whose_clock_went_back_has_landed(pipeline: Pipeline) -> None:
     users = [f"before-{n}-{uuid4()}" for n in range(40)]
     pipeline.await_events(pipeline.send([{"user_id": user, "event_type": "click"} for user in users]))
     born = kafka.first_timestamps(pipeline.settings)
     early = min(born.values()) - timedelta(hours=1)
-    with times_of_producers(pipeline.settings):
-        producer = KafkaProducer(bootstrap_servers=pipeline.settings.kafka_bootstrap)
-        sent = producer.send(TOPIC, value=b"early", timestamp_ms=int(early.timestamp() * 1000)).get(timeout=30)
-        producer.close()
+    try:
+        with kafka.setting(pipeline.settings, "message.timestamp.type", "CreateTime"):
+            producer = KafkaProducer(bootstrap_servers=pipeline.settings.kafka_bootstrap)
+            sent = producer.send(TOPIC, value=b"early", timestamp_ms=int(early.timestamp() * 1000)).get(timeout=30)
+            producer.close()
+    finally:
+        kafka.ensure_topic(pipeline.settings)  # the broker's default is not the topic's
     assert sent.timestamp / 1000 < born[sent.partition].timestamp()
     pipeline.await_everything()
     found = {each.number: each for each in offsets.partitions(pipeline.settings, pipeline.server)}[sent.partition]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from neonblue_pipeline.errors import ReplayError
-from neonblue_pipeline.recovery import expected_objects
+from neonblue_pipeline.recovery import altering_files, expected_objects
 from neonblue_pipeline.replay import moment, replay
 from neonblue_pipeline.settings import Settings
 from neonblue_pipeline.sqlfiles import sql_files
@@ -25,6 +25,16 @@ def test_every_table_and_view_of_the_stream_is_missed_when_it_is_gone() -> None:
     assert files["events_rows_from_incoming"] == files["events_processed"] == "clickhouse/131_events_views.sql"
     assert files["landing_from_kafka"] == "clickhouse/190_landing_from_kafka.sql"
     assert {"assignments_mv", "dead_letters", "dirty_days", "user_rollup", "experiment_results"} <= files.keys()
+
+
+def test_a_table_that_is_made_again_gets_what_later_files_change() -> None:
+    files = sql_files("clickhouse")
+    assert altering_files(files, ["events_rows"]) == [
+        "clickhouse/132_events_codecs.sql",
+        "clickhouse/175_merges.sql",
+    ]
+    assert altering_files(files, ["user_rollup"]) == ["clickhouse/210_metric_rules.sql"]
+    assert altering_files(files, ["applied_files"]) == []
 
 
 def test_a_time_without_a_zone_is_utc() -> None:
