@@ -14,7 +14,7 @@ from bench import client, dataset
 from bench.client import Plan
 from bench.feeds import Reads
 from bench.figures import Figure
-from bench.rig import BenchError, Rig
+from bench.rig import BenchError, Rig, await_merges
 from neonblue_pipeline import rollup as rollups
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.publication import publish
@@ -31,6 +31,7 @@ def rollup(rig: Rig) -> Iterator[Figure]:
         dataset.assign(clickhouse, made, users)
         full, late = made.start + timedelta(days=2), made.start + timedelta(days=1)
         dataset.events(clickhouse, full, events, users)
+        await_merges(clickhouse)
         grouped = _seconds(
             clickhouse,
             "select count(), sum(total) from (select user_id, sum(value) as total from events_rows group by user_id)",
@@ -65,6 +66,7 @@ def significance(rig: Rig) -> Iterator[Figure]:
         dataset.assign(clickhouse, made, users)
         names = [f"sig-000.{name}" for name in metrics]
         dataset.user_rollup(clickhouse, made, names, users, 2)
+        await_merges(clickhouse)
         summed = _seconds(
             clickhouse,
             "select count(), sum(total) from (select experiment_id, metric, user_id, sum(value_sum) as total "
@@ -95,6 +97,7 @@ def reading(rig: Rig) -> Iterator[Figure]:
         publish(clickhouse)
         dataset.journeys(clickhouse, made, users, steps)
         dataset.series(clickhouse, made, users * steps)
+        await_merges(clickhouse)
         base = "/v1/experiments/read-000"
         paths = [
             ("results", f"{base}/results"),

@@ -236,6 +236,21 @@ class Rig:
                 empty(clickhouse)
 
 
+def await_merges(clickhouse: ClickHouse) -> None:
+    """Returns when ClickHouse has merged nothing for a second. Raises BenchError after ten minutes.
+
+    Rows of a day that come within a minute are merged for minutes, which in operation goes on all day long.
+    """
+    deadline = time.monotonic() + _ARRIVAL_S
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < 1:
+        if clickhouse.rows("select count() from system.merges where database = currentDatabase()")[0][0]:
+            quiet_since = time.monotonic()
+        if time.monotonic() > deadline:
+            raise BenchError(f"ClickHouse still merges what was loaded after {_ARRIVAL_S} s")
+        time.sleep(0.1)
+
+
 def empty(clickhouse: ClickHouse) -> None:
     for table in _ANALYTIC:
         clickhouse.command(f"truncate table {table}", max_table_size_to_drop=0, max_partition_size_to_drop=0)

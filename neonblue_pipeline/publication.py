@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from neonblue_pipeline.clickhouse import ClickHouse
-from neonblue_pipeline.rollup import batches
+from neonblue_pipeline.rollup import batches, portions, rows_by_experiment
 from neonblue_pipeline.segments import DIMENSION_COLUMNS, SEGMENT_COLUMNS, analyse_segments
 from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, analyse
 from neonblue_pipeline.sqlfiles import read_sql
@@ -14,13 +14,14 @@ from neonblue_pipeline.sqlfiles import read_sql
 class _Step(NamedTuple):
     """A table to fill, by the file of its name or `file`; only where a metric's terms meet the condition `needs`.
 
-    in_portions: its statement takes the experiments {first} to {last}.
+    by: "" where its statement takes no parameters; "experiments" where it takes {first} and {last}; "users" where it
+        takes a bucket of their users, too.
     """
 
     table: str
     file: str = ""
     needs: str = ""
-    in_portions: bool = False
+    by: str = ""
 
 
 # In this order, each from those before it. Analysing a statement takes as long as running it on a small database.
@@ -30,14 +31,14 @@ _STEPS = (
     _Step("metric_terms"),
     _Step("assigned_counts"),
     _Step("compared_counts"),
-    _Step("metric_caps", needs="cap_percentile is not null"),
-    _Step("metric_cells", "metric_cells_of_sums", needs="not counted", in_portions=True),
-    _Step("metric_cells", "metric_cells_of_counts", needs="counted", in_portions=True),
-    _Step("metric_quantiles", needs="quantile is not null"),
+    _Step("metric_caps", needs="cap_percentile is not null", by="experiments"),
+    _Step("metric_sums", "metric_sums_of_values", needs="not counted", by="users"),
+    _Step("metric_sums", "metric_sums_of_counts", needs="counted", by="users"),
+    _Step("metric_quantiles", needs="quantile is not null", by="experiments"),
 )
 # In portions of so many rows of user_rollup users are grouped in less memory, in two thirds of the time of all at once.
 _PORTION_ROWS = 2_000_000
-# Users whose traits and segments are held at once: so many, with four dimensions each, fit into 1.5 GiB.
+# Users whose traits are held at once.
 _SEGMENTED_USERS = 2_000_000
 
 
@@ -58,19 +59,20 @@ def sufficient_statistics(clickhouse: ClickHouse) -> list[dict[str, Any]]:
     """
     for table in dict.fromkeys(step.table for step in _STEPS):
         clickhouse.command(f"truncate table {table}")
-    portions = _portions(clickhouse)
+    # Those without rows, too: a quantile over users is 0 where none did anything.
+    known = [int(row[0]) for row in clickhouse.rows("select experiment_id from experiment_definitions")]
+    sizes = dict.fromkeys(known, 0) | rows_by_experiment(clickhouse, "user_rollup")
+    by_users = list(portions(sizes, _PORTION_ROWS))
+    parameters_of: dict[str, list[dict[str, int] | None]] = {
+        "": [None],
+        "users": [*by_users],
+        "experiments": [{"first": one["first"], "last": one["last"]} for one in by_users if one["bucket"] == 0],
+    }
     for step in _STEPS:
         if not step.needs or clickhouse.rows(f"select 1 from metric_terms where {step.needs} limit 1"):  # noqa: S608
-            for parameters in portions if step.in_portions else [None]:
+            for parameters in parameters_of[step.by]:
                 clickhouse.command(read_sql(f"clickhouse/compared/{step.file or step.table}"), parameters)
     return clickhouse.read("sufficient_statistics")
-
-
-def _portions(clickhouse: ClickHouse) -> list[dict[str, int] | None]:
-    """Experiments that together have at most _PORTION_ROWS rows of user_rollup, or one that has more."""
-    found = clickhouse.rows("select experiment_id, count() from user_rollup group by experiment_id")
-    rows = {int(experiment): int(count) for experiment, count in found}
-    return [{"first": experiments[0], "last": experiments[-1]} for experiments in batches(rows, _PORTION_ROWS)]
 
 
 def publish(clickhouse: ClickHouse) -> Published:
@@ -104,12 +106,25 @@ def _by_segment(clickhouse: ClickHouse) -> tuple[list[dict[str, Any]], list[dict
     users = {row["experiment_id"]: row["users"] for row in clickhouse.read("segments_to_compute")}
     for experiments in batches(users, _SEGMENTED_USERS):
         _forget_segments(clickhouse)
-        clickhouse.command(read_sql("clickhouse/rollups/user_traits"), {"experiments": experiments})
-        clickhouse.command(read_sql("clickhouse/rollups/user_segments"))
+        _segment(clickhouse, {experiment: users[experiment] for experiment in experiments})
         segments += clickhouse.read("segment_statistics")
         phases += clickhouse.read("assignments_by_phase", of_segments=True)
     _forget_segments(clickhouse)
     return segments, sorted(phases, key=lambda row: row["experiment_id"])
+
+
+def _segment(clickhouse: ClickHouse, users: dict[int, int]) -> None:
+    """Fills user_segments for these experiments (experiment → users), and metric_sums of each segment."""
+    buckets = max(1, -(-sum(users.values()) // _SEGMENTED_USERS))
+    for bucket in range(buckets):
+        parameters: dict[str, Any] = {"experiments": list(users), "buckets": buckets, "bucket": bucket}
+        clickhouse.command(read_sql("clickhouse/rollups/user_traits"), parameters)
+    clickhouse.command(read_sql("clickhouse/rollups/user_segments"))
+    # Both sides of the join take memory: a user's rows in user_rollup, and the segments they are in.
+    rolled, segmented = (rows_by_experiment(clickhouse, table) for table in ("user_rollup", "user_segments"))
+    sizes = {experiment: rolled.get(experiment, 0) + rows for experiment, rows in segmented.items()}
+    for portion in portions(sizes, _PORTION_ROWS):
+        clickhouse.command(read_sql("clickhouse/compared/metric_sums_of_segments"), portion)
 
 
 def _forget_segments(clickhouse: ClickHouse) -> None:

@@ -100,6 +100,24 @@ def batches(sizes: Mapping[Key, int], limit: int) -> Iterator[list[Key]]:
         yield batch
 
 
+def portions(sizes: Mapping[int, int], limit: int) -> Iterator[dict[str, int]]:
+    """Parameters of statements: experiments {first} to {last} that together have at most `limit` rows, or one that has
+    more in {buckets} of its users, each {bucket} alone.
+
+    Args: sizes: experiment → rows.
+    """
+    for experiments in batches(sizes, limit):
+        buckets = max(1, -(-sum(sizes[one] for one in experiments) // limit))
+        for bucket in range(buckets):
+            yield {"first": experiments[0], "last": experiments[-1], "buckets": buckets, "bucket": bucket}
+
+
+def rows_by_experiment(clickhouse: ClickHouse, table: str) -> dict[int, int]:
+    """Experiment → rows of a table; those without any are left out."""
+    found = clickhouse.rows(f"select experiment_id, count() from {table} group by experiment_id")  # noqa: S608
+    return {int(experiment): int(rows) for experiment, rows in found}
+
+
 def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) -> int:
     """Builds `days` of every rollup in staging and swaps them in; returns the number of attributed events."""
     _truncate(clickhouse, _staged_rows(clickhouse))  # a build that was killed may have left rows
@@ -108,9 +126,9 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
     window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
     # The table's parts are written by two threads; the rollups, which are smaller, gain nothing by it.
     clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window, max_insert_threads=2)
-    portions = list(_portions(clickhouse))
+    in_portions = list(portions(rows_by_experiment(clickhouse, _ATTRIBUTED), _PORTION))
     for name in _REBUILT:
-        for parameters in portions if name in _IN_PORTIONS else [window if name in OF_USERS else None]:
+        for parameters in in_portions if name in _IN_PORTIONS else [window if name in OF_USERS else None]:
             clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), parameters, **many)
     staged = _staged_rows(clickhouse)
     for name in _REBUILT:
@@ -124,16 +142,6 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
         rows[name] = rows.get(name, 0) + sum(filled.values())
     _truncate(clickhouse, staged)
     return sum(staged.get(_ATTRIBUTED, {}).values())
-
-
-def _portions(clickhouse: ClickHouse) -> Iterator[dict[str, Any]]:
-    """Experiments that together have at most _PORTION attributed events; one that has more in buckets of its users."""
-    found = clickhouse.rows(f"select experiment_id, count() from {_ATTRIBUTED} group by experiment_id")  # noqa: S608
-    sizes = {int(experiment): int(events) for experiment, events in found}
-    for experiments in batches(sizes, _PORTION):
-        buckets = -(-sum(sizes[one] for one in experiments) // _PORTION)
-        for bucket in range(buckets):
-            yield {"first": experiments[0], "last": experiments[-1], "buckets": buckets, "bucket": bucket}
 
 
 def _staged_rows(clickhouse: ClickHouse) -> dict[str, dict[str, int]]:

@@ -25,28 +25,37 @@ with
         where (experiment_id, user_id) in (select experiment_id, user_id from crossed_users)
         group by experiment_id
     ),
+    -- The summary knows how many of all users; who was seen in several variants is taken off.
     exposed as (
-        select experiment_id, mapFromArrays(groupArray(variant), groupArray(seen)) as seen,
-               mapFromArrays(groupArray(variant), groupArray(unexposed)) as unexposed
-        from (
-            select experiment_id, variant, count() as seen, countIf(exposures = 0) as unexposed
-            from (
-                select experiment_id, any(variant_key) as variant, user_id, sum(j.exposures) as exposures
-                from user_journeys as j
-                where (experiment_id, user_id) not in (select experiment_id, user_id from crossed_users)
-                group by experiment_id, user_id
-            )
-            group by experiment_id, variant
-        )
+        select s.experiment_id as experiment_id,
+               mapFromArrays(groupArray(toString(s.variant_key)), groupArray(toUInt64(s.active_users - c.active))) as seen,
+               mapFromArrays(groupArray(toString(s.variant_key)),
+                             groupArray(toUInt64(s.active_users - c.active - s.exposed_users + c.exposed))) as unexposed
+        from experiment_summary as s
+        left join (
+            select experiment_id, variant_id, uniqExact(user_id) as active, uniqExactIf(user_id, exposures > 0) as exposed
+            from user_journeys
+            where (experiment_id, user_id) in (select experiment_id, user_id from crossed_users)
+            group by experiment_id, variant_id
+        ) as c on c.experiment_id = s.experiment_id and c.variant_id = s.variant_id
+        where s.active_users > c.active
         group by experiment_id
     ),
-    clocks as (
-        select a.experiment_id as experiment_id, sum(u.events) as events, sum(u.ahead_events) as ahead,
-               sum(if(u.day >= toDate32(r.made_at), u.late_events, 0)) as late, sum(countEqual(u.early_of, a.experiment_id)) as early
+    -- Both tables lie in the order of their users: read side by side they need no memory, whatever the number of users.
+    of_days as (
+        select a.experiment_id as experiment_id, u.day as day, sum(u.events) as events, sum(u.ahead_events) as ahead, sum(u.late_events) as late,
+               sum(countEqual(u.early_of, a.experiment_id)) as early
         from assigned_users as a
-        inner join runs as r on r.experiment_id = a.experiment_id
         inner join user_days as u on u.user_id = a.user_id
-        where u.day >= toDate32(r.begun_at) and u.day <= toDate32(r.ended_at + toIntervalDay(1))
+        group by experiment_id, day
+        settings join_algorithm = 'full_sorting_merge'
+    ),
+    clocks as (
+        select r.experiment_id as experiment_id, sum(d.events) as events, sum(d.ahead) as ahead,
+               sumIf(d.late, d.day >= toDate32(r.made_at)) as late, sum(d.early) as early
+        from of_days as d
+        inner join runs as r on r.experiment_id = d.experiment_id
+        where d.day >= toDate32(r.begun_at) and d.day <= toDate32(r.ended_at + toIntervalDay(1))
         group by experiment_id
     )
 select r.experiment_id as experiment_id, r.cutoff_at as cutoff_at, r.ended as ended, r.recent_seconds / 86400 as recent_days,

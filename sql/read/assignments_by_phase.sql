@@ -15,22 +15,23 @@ with
         from (select experiment_id, variant_key, weight from experiment_variants order by experiment_id, position)
         group by experiment_id
     )
-select experiment_id, dimension, segment, phase, any(shares) as weights,
-       mapFromArrays(groupArray(variant), groupArray(number)) as users
+-- Numbers alone are joined to users; what a phase gave to each variant is looked up once a group.
+select c.experiment_id as experiment_id, c.dimension as dimension, c.segment as segment, if(empty(p.list), 0, p.list[c.place].2) as phase,
+       any(if(empty(p.list), n.weights, p.list[c.place].3)) as weights,
+       mapFromArrays(groupArray(v.variant_key), groupArray(c.number)) as users
 from (
-    select u.experiment_id as experiment_id, u.dimension as dimension, u.segment as segment,
-           greatest(arrayCount(p -> p.1 <= u.assigned_at, p.list), 1) as place,
-           if(empty(p.list), 0, p.list[place].2) as phase, if(empty(p.list), n.weights, p.list[place].3) as shares,
-           v.variant_key as variant, count() as number
+    select u.experiment_id as experiment_id, u.dimension as dimension, u.segment as segment, u.variant_id as variant_id,
+           greatest(arrayCount(began_at -> began_at <= u.assigned_at, b.began), 1) as place, count() as number
     from (
         select experiment_id, '' as dimension, '' as segment, variant_id, assigned_at from assigned_users where not {of_segments:Bool}
         union all
         select experiment_id, toString(dimension), segment, variant_id, assigned_at from user_segments where {of_segments:Bool}
     ) as u
-    inner join experiment_variants as v on v.experiment_id = u.experiment_id and v.variant_id = u.variant_id
-    inner join present as n on n.experiment_id = u.experiment_id
-    left join phases as p on p.experiment_id = u.experiment_id
-    group by experiment_id, dimension, segment, place, phase, shares, variant
-)
+    left join (select experiment_id, list.1 as began from phases) as b on b.experiment_id = u.experiment_id
+    group by experiment_id, dimension, segment, variant_id, place
+) as c
+inner join experiment_variants as v on v.experiment_id = c.experiment_id and v.variant_id = c.variant_id
+inner join present as n on n.experiment_id = c.experiment_id
+left join phases as p on p.experiment_id = c.experiment_id
 group by experiment_id, dimension, segment, phase
 order by experiment_id, dimension, segment, phase

@@ -10,30 +10,12 @@ with
         group by experiment_id, dimension, segment, variant_id
     ),
     ripe as (
-        select r.experiment_id as experiment_id, r.metric as metric, s.dimension as dimension, s.segment as segment,
+        select s.experiment_id as experiment_id, m.metric as metric, s.dimension as dimension, s.segment as segment,
                s.variant_id as variant_id, count() as users
-        from ripe_users as r
-        inner join user_segments as s on s.experiment_id = r.experiment_id and s.user_id = r.user_id
+        from user_segments as s
+        inner join (select * from metric_terms where to_seconds is not null and started_at is not null) as m on m.experiment_id = s.experiment_id
+        where addSeconds(greatest(s.assigned_at, assumeNotNull(m.started_at)), assumeNotNull(m.to_seconds)) <= m.until
         group by experiment_id, metric, dimension, segment, variant_id
-    ),
-    sums as (
-        select s.experiment_id as experiment_id, u.position as position, s.dimension as dimension, s.segment as segment, s.variant_id as variant_id,
-               toInt256(count()) as users, countIf(u.all_events > 0) as active,
-               toInt256(sum(u.y)) as y, toInt256(sum(u.d)) as d, sum(toInt256(u.y) * u.y) as y_y, sum(toInt256(u.d) * u.d) as d_d,
-               sum(toInt256(u.y) * u.d) as y_d
-        from metric_users as u
-        inner join user_segments as s on s.experiment_id = u.experiment_id and sipHash128(s.user_id) = u.user
-        group by experiment_id, position, dimension, segment, variant_id
-    ),
-    -- Exact, as in compared/metric_cells_of_sums.
-    cells as (
-        with (ab, a, b, n) -> toFloat64(ab - intDiv(a, n) * b - intDiv(b, n) * a + n * intDiv(a, n) * intDiv(b, n)) as centred
-        select c.experiment_id as experiment_id, c.position as position, dimension, segment, variant_id, active, toFloat64(users) as n,
-               toFloat64(y) * t.y_unit as y_sum, toFloat64(d) * t.d_unit as d_sum, y_sum / n as my, d_sum / n as md,
-               centred(y_y, y, y, users) * t.y_unit * t.y_unit as yy, centred(d_d, d, d, users) * t.d_unit * t.d_unit as dd,
-               centred(y_d, y, d, users) * t.y_unit * t.d_unit as yd
-        from sums as c
-        inner join metric_terms as t on t.experiment_id = c.experiment_id and t.position = c.position
     )
 select g.experiment_id as experiment_id, f.cutoff_at as cutoff_at, m.metric as metric, m.position as metric_position, m.kind as kind,
        m.direction as direction, m.role as role, m.definition as definition, g.dimension as dimension, g.segment as segment,
@@ -55,7 +37,7 @@ left join members as a
 left join ripe as r
     on r.experiment_id = g.experiment_id and r.metric = m.metric and r.dimension = g.dimension and r.segment = g.segment
     and r.variant_id = v.variant_id
-left join cells as c
+left join (select * from metric_cells where dimension != '') as c
     on c.experiment_id = g.experiment_id and c.position = m.position and c.dimension = g.dimension and c.segment = g.segment
     and c.variant_id = v.variant_id
 order by experiment_id, metric_position, dimension, segment, variant_position

@@ -27,6 +27,7 @@ left join metric_terms as m on m.experiment_id = v.experiment_id
 left join assigned_counts as a on a.experiment_id = v.experiment_id and a.variant_id = v.variant_id
 left join compared_counts as r on r.experiment_id = v.experiment_id and r.metric = m.metric and r.variant_id = v.variant_id
 left join metric_caps as p on p.experiment_id = v.experiment_id and p.metric = m.metric
-left join metric_cells as c on c.experiment_id = v.experiment_id and c.metric = m.metric and c.variant_id = v.variant_id
+left join (select * from metric_cells where dimension = '') as c
+    on c.experiment_id = v.experiment_id and c.position = m.position and c.variant_id = v.variant_id
 left join metric_quantiles as q on q.experiment_id = v.experiment_id and q.metric = m.metric and q.variant_id = v.variant_id
 order by experiment_id, metric_position, variant_position

@@ -1,4 +1,4 @@
--- metric_caps: caps by percentile, of the users of all variants together, so that a cap cannot make an effect
+-- metric_caps: caps by percentile, of the users of all variants together, so that a cap cannot make an effect; of the experiments {first} to {last}
 -- The history has a cap of its own. The smallest value with at least that share at or below it; 0.9 × 10 is 9.000000000000002 in some sums.
 insert into metric_caps (experiment_id, metric, cap, history_cap)
 with
@@ -19,7 +19,7 @@ from (
                arraySum(arraySort(groupArray(u.value_sum))) as y, arraySum(arraySort(groupArray(u.history_sum))) as x
         from user_rollup as u
         inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
-        where (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where cap_percentile is not null)
+        where u.experiment_id between {first:UInt64} and {last:UInt64} and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where cap_percentile is not null)
           and (m.to_seconds is null or addSeconds(u.counts_from, assumeNotNull(m.to_seconds)) <= m.until)
           and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
         group by experiment_id, metric, u.user_id

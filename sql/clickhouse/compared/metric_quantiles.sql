@@ -1,17 +1,17 @@
--- metric_quantiles: of each quantile metric, the number of values, the quantile and its 95 % interval, null where undefined
+-- metric_quantiles: of each quantile metric, the number of values, the quantile and its 95 % interval, null where undefined; of the experiments {first} to {last}
 -- Exact: the smallest value with at least that share of all values at or below it (0.9 × 10 is 9.000000000000002 in some sums).
 insert into metric_quantiles (experiment_id, metric, variant_id, values, value, low, high)
 with
     (n, share) -> toInt64(greatest(1, ceil(share * n * (1 - 1e-12)))) as rank_of,
     (sorted, negative, zeros, rank) -> multiIf(rank <= negative, sorted[rank], rank <= negative + zeros, 0., sorted[rank - zeros]) as value_at,
     -- Quantiles of events by users (their variance is clustered by user), or of all users' sums.
-    quantile_rules as (select * from metric_terms where quantile is not null),
+    quantile_rules as (select * from metric_terms where quantile is not null and experiment_id between {first:UInt64} and {last:UInt64}),
     quantile_users as (
         select u.experiment_id as experiment_id, u.metric as metric, u.variant_id as variant_id,
                if(any(m.of_events), groupArrayArray(u.measured), [arraySum(arraySort(groupArray(u.value_sum)))]) as values
         from user_rollup as u
         inner join quantile_rules as m on m.experiment_id = u.experiment_id and m.metric = u.metric
-        where (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where quantile is not null)
+        where u.experiment_id between {first:UInt64} and {last:UInt64} and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where quantile is not null)
           and (m.to_seconds is null or addSeconds(u.counts_from, assumeNotNull(m.to_seconds)) <= m.until)
           and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
         group by experiment_id, metric, variant_id, u.user_id

@@ -8,7 +8,7 @@ select r.experiment_id as experiment_id, r.position as position, r.metric as met
        r.direction as direction, r.role as role, r.definition as definition, r.cap as cap, r.cap_percentile as cap_percentile, r.ignore_zeros as ignore_zeros,
        r.quantile as quantile, r.of_events as of_events, r.steps as steps,
        r.kind in ('proportion', 'retention', 'funnel') as counted, r.to_seconds as to_seconds,
-       if(counted, 1., unit(l.y)) as y_unit, unit(l.d) as d_unit, unit(l.x) as x_unit, unit(l.z) as z_unit,
+       if(counted, 1., unit(l.y)) as y_unit, unit(l.d) as d_unit, if(counted, 1., unit(l.x)) as x_unit, unit(l.z) as z_unit,
        d.started_at as started_at, least(c.cutoff_at, ifNull(d.stopped_at, c.cutoff_at)) as until
 from (select * from metric_rules where part = 0) as r
 inner join experiment_definitions as d on d.experiment_id = r.experiment_id

@@ -14,3 +14,5 @@ left join (
     from user_journeys as u
     group by experiment_id, variant_id
 ) as j on j.experiment_id = v.experiment_id and j.variant_id = v.variant_id
+-- Users of an experiment lie together: counted one experiment after the other they take a third of the time, and little memory.
+settings optimize_aggregation_in_order = 1

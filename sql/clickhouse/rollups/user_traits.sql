@@ -1,4 +1,4 @@
--- user_traits: what the users of the experiments {experiments} told of themselves
+-- user_traits: what the users of the experiments {experiments} told of themselves, of one of {buckets} of their users
 -- A dimension is a key of the assignments' attributes (text, number or boolean), and device and browser, which are those of the
 -- user's first event that names one where the attributes do not.
 insert into user_traits (experiment_id, user_id, variant_id, assigned_at, told)
@@ -7,7 +7,11 @@ with
         select user_id, argMinIf(device, day, device != '') as first_device, argMinIf(browser, day, browser != '') as first_browser
         from user_days
         where (device != '' or browser != '')
-          and user_id in (select user_id from assignments_rows where experiment_id in {experiments:Array(UInt64)})
+          and user_id in (
+              select user_id
+              from assignments_rows
+              where experiment_id in {experiments:Array(UInt64)} and cityHash64(user_id) % {buckets:UInt64} = {bucket:UInt64}
+          )
         group by user_id
     )
 select c.experiment_id, c.user_id, c.variant_id, c.assigned_at,
@@ -17,8 +21,10 @@ from (
     select experiment_id, user_id, variant_id, assigned_at,
            arrayFilter(t -> t.2 != '',
                        arrayMap(pair -> (pair.1, substringUTF8(if(startsWith(pair.2, '"'), JSONExtractString(pair.2), pair.2), 1, 128), toUInt8(0)),
-                                arrayFilter(pair -> not match(pair.2, '^[{\\[n]'), JSONExtractKeysAndValuesRaw(attributes)))) as given
+                                arrayFilter(pair -> pair.1 != '' and not match(pair.2, '^[{\\[n]'), JSONExtractKeysAndValuesRaw(attributes)))) as given
     from assigned_users
-    where experiment_id in {experiments:Array(UInt64)}
+    where experiment_id in {experiments:Array(UInt64)} and cityHash64(user_id) % {buckets:UInt64} = {bucket:UInt64}
 ) as c
 left join came_on as o on o.user_id = c.user_id
+-- Days lie in the order of their users.
+settings optimize_aggregation_in_order = 1

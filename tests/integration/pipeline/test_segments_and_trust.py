@@ -10,7 +10,9 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
 
+from neonblue_pipeline import publication
 from neonblue_pipeline.publication import publish
+from neonblue_stats import Moments, relative_lift
 from tests.integration.pipeline.conftest import Pipeline
 from tests.integration.pipeline.test_significance import ARMS, ASSIGNED, create, event
 
@@ -120,6 +122,33 @@ def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found["segments"]
     assert pipeline.clickhouse("select count() from user_segments") == [(0,)]
     assert pipeline.clickhouse("select count() from user_traits") == [(0,)]
+
+
+def test_segments_of_a_proportion_vary_as_their_users_do_whatever_those_did_before_and_however_they_are_portioned(
+    pipeline, monkeypatch
+):
+    key, x = create(pipeline, [("proportion", "buy", None, {}), ("mean", "buy", None, {})])
+    users = {f"{key}-{n}": ARMS[n % 2] for n in range(120)}
+    country = {user: COUNTRIES[n % 3] for n, user in enumerate(users)}
+    assign(pipeline, key, users, {user: {"country": country[user]} for user in users})
+    bought = {user for n, user in enumerate(users) if n % 4 == 0 or n % 5 == 0}
+    events = [event(user, "buy", 1, value=float(n)) for n, user in enumerate(users) if user in bought]
+    # Every seventh has rows of what was before alone.
+    events += [event(user, "buy", -1, value=1.0) for n, user in enumerate(users) if n % 7 == 0]
+    found = published(pipeline, x, events)["segments"]
+    rows = {(row["metric"], row["segment"]): row for row in found if row["variant"] == "new"}
+    for segment in COUNTRIES:
+        moments = []
+        for arm in ARMS:
+            did = np.array([float(u in bought) for u in users if users[u] == arm and country[u] == segment])
+            moments.append(Moments(len(did), did.mean(), did.var(ddof=1)))
+        expected = relative_lift(*moments, normal=True)
+        row = rows[f"{key}.0", segment]
+        assert (row["rel_low"], row["rel_high"]) == pytest.approx((float(expected.low), float(expected.high)))
+    monkeypatch.setattr(publication, "_PORTION_ROWS", 7)
+    monkeypatch.setattr(publication, "_SEGMENTED_USERS", 11)
+    publish(pipeline.server)
+    assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found
 
 
 def test_a_change_of_weights_is_no_mismatch_and_a_split_against_the_weights_of_its_phase_is(pipeline):

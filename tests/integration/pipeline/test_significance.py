@@ -109,22 +109,29 @@ def test_results_do_not_depend_on_the_portions_in_which_users_are_summed(
 ) -> None:
     made = set()
     for _ in range(2):
-        key, x = create(pipeline, [("mean", "buy", None, {}), ("proportion", "click", None, {})])
+        metrics: list[Metric] = [("mean", "buy", None, {}), ("proportion", "click", None, {})]
+        metrics += [("mean", "buy", None, {"cap_percentile": 0.9}), ("quantile", "buy", None, {"quantile": 0.5})]
+        key, x = create(pipeline, metrics)
         users = users_of(pipeline, key, 20)
         pipeline.send([event(user, "click", 1) for user in users["new"][::2]])
         events = [event(user, "buy", 2, value=0.1 * n) for n, user in enumerate(users["control"] + users["new"])]
         pipeline.await_events(pipeline.send(events))
         made.add(x)
+    # Of the last experiment nobody does anything, so that no rollup knows it.
+    key, idle = create(pipeline, [("quantile", "never", None, {"quantile": 0.5, "of": "users"})])
+    users_of(pipeline, key, 2)
     pipeline.await_everything()
     pipeline.build()
 
     def cells() -> list[dict[str, Any]]:
-        return [cell for cell in sufficient_statistics(pipeline.server) if cell["experiment_id"] in made]
+        return [cell for cell in sufficient_statistics(pipeline.server) if cell["experiment_id"] in {*made, idle}]
 
     at_once = cells()
     monkeypatch.setattr(publication, "_PORTION_ROWS", 1)
     assert cells() == at_once
-    assert sum(cell["active"] for cell in at_once) == 2 * (20 + 20 + 10)
+    summed = [cell for cell in at_once if cell["kind"] != "quantile"]
+    assert sum(cell["active"] for cell in summed) == 2 * (20 + 20 + 10 + 20 + 20)
+    assert [cell["quantile_value"] for cell in at_once if cell["experiment_id"] == idle] == [0, 0]
 
 
 def test_history_does_not_count_for_the_effect_nor_in_other_rollups(pipeline: Pipeline) -> None:
