@@ -35,6 +35,9 @@ def _end_as_if_interrupted(number: int, frame: FrameType | None) -> None:
 # pytest ends its fixtures, and so the stack, after Ctrl-C but not after a plain kill or a closed terminal.
 for _signal in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_signal, _end_as_if_interrupted)
+# In the background of a shell Ctrl-C is ignored, by what a test starts too, and Dagster takes SIGTERM for Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
