@@ -151,6 +151,23 @@ def test_segments_of_a_proportion_vary_as_their_users_do_whatever_those_did_befo
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found
 
 
+def test_segments_of_a_metric_with_a_window_compare_the_users_whose_window_is_over(pipeline):
+    key, x = create(pipeline, [("mean", "buy", None, {"window": {"to_days": 2}})])
+    over = {f"{key}-{n}": ARMS[n % 2] for n in range(30)}
+    still_open = {f"{key}-late-{n}": ARMS[n % 2] for n in range(30)}
+    country = {user: COUNTRIES[n % 3] for n, user in enumerate([*over, *still_open])}
+    attributes = {user: {"country": told} for user, told in country.items()}
+    assign(pipeline, key, over, attributes)
+    assign(pipeline, key, still_open, attributes, pipeline.postgres("select utc_text(now())")[0][0])
+    events = [event(user, "buy", 1, value=float(n)) for n, user in enumerate(over)]
+    rows = published(pipeline, x, events)["segments"]
+    assert {(row["segment"], row["variant"]): (row["users"], row["sum"]) for row in rows} == {
+        (segment, arm): (5, sum(float(n) for n, u in enumerate(over) if over[u] == arm and country[u] == segment))
+        for segment in COUNTRIES
+        for arm in ARMS
+    }
+
+
 def test_a_change_of_weights_is_no_mismatch_and_a_split_against_the_weights_of_its_phase_is(pipeline):
     phases = [
         (1, "2026-01-01T00:00:00Z", "2026-03-20T00:00:00Z", {"control": 0.5, "new": 0.5}),
