@@ -1,7 +1,8 @@
 """The pipeline on real servers, without API and daemon: facts enter by the SQL functions that the API calls."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from neonblue_pipeline.settings import Settings, read_settings
 from neonblue_pipeline.sqlfiles import sql_files
 from tests.fix_stack import Stack
 
+SmallPortions = Callable[[ModuleType, int, int], None]
 ROLLUPS = (*rollup.BY_DAY, rollup.SUMMARY)
 
 
@@ -132,3 +134,21 @@ def pipeline(connect_stack: Stack) -> Iterator[Pipeline]:
         ledger.apply(schema, [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")])
     with clickhouse.connect(settings, "tests") as server:
         yield Pipeline(settings, server)
+
+
+@pytest.fixture
+def small_portions(monkeypatch: pytest.MonkeyPatch) -> SmallPortions:
+    """small_portions(module, first, rows): `module` takes experiments from `first` on by so few rows at once.
+
+    Older ones, which are other tests', it takes as always: so many portions of theirs would take minutes.
+    """
+
+    def cut(module: ModuleType, first: int, rows: int) -> None:
+        def portions(sizes: Mapping[int, int], limit: int) -> Iterator[dict[str, int]]:
+            yield from rollup_portions({x: size for x, size in sizes.items() if x < first}, limit)
+            yield from rollup_portions({x: size for x, size in sizes.items() if x >= first}, rows)
+
+        rollup_portions = rollup.portions
+        monkeypatch.setattr(module, "portions", portions)
+
+    return cut

@@ -11,7 +11,7 @@ import pytest
 from neonblue_pipeline import kafka, rollup, significance
 from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.settings import TOPIC
-from tests.integration.pipeline.conftest import Pipeline
+from tests.integration.pipeline.conftest import Pipeline, SmallPortions
 
 DAY = "2026-01-05"
 METRICS = [("proportion", "conversion", None), ("mean", "conversion", None), ("mean", "conversion", "rounds")]
@@ -78,7 +78,7 @@ def test_building_again_gives_the_same_rows(pipeline: Pipeline) -> None:
     assert results_of(pipeline, x) == results
 
 
-def test_a_build_in_portions_gives_the_same_rows(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_in_portions_gives_the_same_rows(pipeline: Pipeline, small_portions: SmallPortions) -> None:
     """One experiment with more events than a portion, whose users are taken in buckets, and two that share one."""
     made = [pipeline.create_experiment(METRICS) for _ in range(3)]
     sent = []
@@ -93,7 +93,7 @@ def test_a_build_in_portions_gives_the_same_rows(pipeline: Pipeline, monkeypatch
     pipeline.build()
     before = [pipeline.rollups(x) for _, x in made]
     assert [len(found["user_rollup"]) for found in before] == [90, 9, 9]
-    monkeypatch.setattr(rollup, "_PORTION", 7)
+    small_portions(rollup, min(x for _, x in made), 7)
     pipeline.await_events(pipeline.send([{"user_id": f"other-{uuid4()}", "event_type": "click"}]))
     assert pipeline.build().days
     assert [pipeline.rollups(x) for _, x in made] == before

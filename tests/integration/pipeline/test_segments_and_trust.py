@@ -125,7 +125,7 @@ def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_
 
 
 def test_segments_of_a_proportion_vary_as_their_users_do_whatever_those_did_before_and_however_they_are_portioned(
-    pipeline, monkeypatch
+    pipeline, monkeypatch, small_portions
 ):
     key, x = create(pipeline, [("proportion", "buy", None, {}), ("mean", "buy", None, {})])
     users = {f"{key}-{n}": ARMS[n % 2] for n in range(120)}
@@ -145,8 +145,8 @@ def test_segments_of_a_proportion_vary_as_their_users_do_whatever_those_did_befo
         expected = relative_lift(*moments, normal=True)
         row = rows[f"{key}.0", segment]
         assert (row["rel_low"], row["rel_high"]) == pytest.approx((float(expected.low), float(expected.high)))
-    monkeypatch.setattr(publication, "_PORTION_ROWS", 7)
-    monkeypatch.setattr(publication, "_SEGMENTED_USERS", 11)
+    small_portions(publication, x, 29)
+    monkeypatch.setattr(publication, "_SEGMENTED_USERS", 41)
     publish(pipeline.server)
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found
 

@@ -13,7 +13,7 @@ from scipy import stats
 from neonblue_pipeline import publication
 from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.significance import QUALITY_COLUMNS, RESULT_COLUMNS, analyse
-from tests.integration.pipeline.conftest import Pipeline
+from tests.integration.pipeline.conftest import Pipeline, SmallPortions
 
 ASSIGNED = datetime(2026, 3, 10, 12, tzinfo=UTC)
 ARMS = ("control", "new")
@@ -105,7 +105,7 @@ def test_without_history_cuped_is_left_out_and_the_plain_result_stands(pipeline:
 
 
 def test_results_do_not_depend_on_the_portions_in_which_users_are_summed(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, small_portions: SmallPortions
 ) -> None:
     made = set()
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_results_do_not_depend_on_the_portions_in_which_users_are_summed(
         return [cell for cell in sufficient_statistics(pipeline.server) if cell["experiment_id"] in {*made, idle}]
 
     at_once = cells()
-    monkeypatch.setattr(publication, "_PORTION_ROWS", 1)
+    small_portions(publication, min(made), 17)
     assert cells() == at_once
     summed = [cell for cell in at_once if cell["kind"] != "quantile"]
     assert sum(cell["active"] for cell in summed) == 2 * (20 + 20 + 10 + 20 + 20)
