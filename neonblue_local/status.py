@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from neonblue_pipeline.settings import Settings as PipelineSettings
 
 _PATIENCE_SECONDS = 5
-DATABASE = "experiments_analytics"
 
 _DAGSTER = """
 query {
@@ -234,6 +233,8 @@ def _postgres(settings: Settings) -> Any:
 
 
 def _clickhouse(settings: Settings, query: str) -> list[dict[str, Any]]:
+    from neonblue_pipeline.settings import DATABASE
+
     url = f"{settings['NEONBLUE_CLICKHOUSE_URL']}/?database={DATABASE}"
     status, text = http.request(url, body=f"{query} format JSON".encode(), timeout=_PATIENCE_SECONDS)
     if status != 200:

@@ -14,13 +14,13 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row
 
+from neonblue_pipeline import locks
 from neonblue_pipeline.errors import NotifyError
 from neonblue_pipeline.notify import Destination, destinations
 from neonblue_pipeline.probes import Finding
 from neonblue_pipeline.settings import Settings
 
 log = logging.getLogger("neonblue.alarms")
-_LOCK = "select pg_try_advisory_xact_lock(hashtext('neonblue alarms'))"
 _COLUMNS = "key, what, how_bad, cure, serious, since, seen_at, told_at, healed_at"
 _KEEP_DAYS = 90
 
@@ -65,8 +65,7 @@ def record(settings: Settings, findings: Mapping[str, Sequence[Finding]], silent
         silent: probes that could not look: what they told before stays open.
     """
     with psycopg.connect(settings.postgres_url, connect_timeout=5) as postgres:
-        row = postgres.execute(_LOCK).fetchone()
-        if not row or not row[0]:
+        if not locks.try_take(postgres, "alarms"):
             return Change()  # another process looks just now
         for probe, found in findings.items():
             for finding in found:
@@ -155,9 +154,8 @@ def _write_messages(
 
 def _deliver(postgres: "psycopg.Connection[Any]", destination: Destination) -> int:
     """Holds a lock for the destination, so that no two processes send the same message. Raises NotifyError."""
-    lock = "hashtext('neonblue alarm ' || %s)"
-    row = postgres.execute(f"select pg_try_advisory_lock({lock})".encode(), (destination.fingerprint,)).fetchone()
-    if not row or not row[0]:
+    lock = f"alarm {destination.fingerprint}"
+    if not locks.try_take(postgres, lock):
         return 0
     try:
         waiting = postgres.execute(
@@ -170,4 +168,4 @@ def _deliver(postgres: "psycopg.Connection[Any]", destination: Destination) -> i
             postgres.execute("update alarm_messages set sent_at = now() where message_id = %s", (message_id,))
         return len(waiting)
     finally:
-        postgres.execute(f"select pg_advisory_unlock({lock})".encode(), (destination.fingerprint,))
+        locks.give_back(postgres, lock)

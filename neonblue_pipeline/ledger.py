@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import psycopg
 
+from neonblue_pipeline import locks
 from neonblue_pipeline.clickhouse import connect
 from neonblue_pipeline.errors import ChangedFile, SchemaError
 from neonblue_pipeline.settings import DATABASE, Settings
@@ -26,7 +27,7 @@ create table if not exists applied_files (
 # From here to TAP a changed view means that the stream must stop: rows that pass while a view is away miss its table.
 KAFKA_TABLE = "clickhouse/110_raw_events_kafka.sql"
 TAP = "clickhouse/190_landing_from_kafka.sql"
-_ADVISORY_LOCK = "select pg_advisory_lock(hashtext('neonblue schema'))"
+_LOCK = "schema"
 
 
 class Database(Protocol):
@@ -103,7 +104,7 @@ class ClickHouseSchema:
 def postgres_schema(settings: Settings) -> Iterator[PostgresSchema]:
     """PostgreSQL's ledger, created if missing; only one process applies files at a time."""
     with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
-        connection.execute(_ADVISORY_LOCK)
+        locks.take(connection, _LOCK)
         connection.execute(LEDGER_POSTGRES)
         yield PostgresSchema(connection)
 
@@ -112,7 +113,7 @@ def postgres_schema(settings: Settings) -> Iterator[PostgresSchema]:
 def clickhouse_schema(settings: Settings, comment: str) -> Iterator[ClickHouseSchema]:
     """ClickHouse's ledger, with its database, created if missing. The lock is PostgreSQL's: ClickHouse has none."""
     with psycopg.connect(settings.postgres_url, autocommit=True) as lock:
-        lock.execute(_ADVISORY_LOCK)
+        locks.take(lock, _LOCK)
         with connect(settings, comment, database=None) as server:
             server.command(f"create database if not exists {DATABASE}")
         with connect(settings, comment) as clickhouse:

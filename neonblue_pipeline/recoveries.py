@@ -10,11 +10,11 @@ from typing import Any
 
 import psycopg
 
+from neonblue_pipeline import locks
 from neonblue_pipeline.errors import RecoveryError
 from neonblue_pipeline.settings import Settings
 
-# PostgreSQL frees it when the process that holds it dies.
-_LOCK = "hashtext('neonblue recovery')"
+_LOCK = "recovery"
 
 
 class Recovery:
@@ -38,9 +38,9 @@ def alone(settings: Settings, tell: Callable[[str], None]) -> Iterator[Recovery]
     with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=5) as postgres:
         if not _known(postgres):
             raise RecoveryError("PostgreSQL lacks the table `recoveries`: `neonblue up` or the job `setup` makes it")
-        if not _try_lock(postgres):
+        if not locks.try_take(postgres, _LOCK):
             tell("another recovery is at work: waiting for its end")
-            postgres.execute(f"select pg_advisory_lock({_LOCK})".encode())
+            locks.take(postgres, _LOCK)
         yield Recovery(postgres)
 
 
@@ -48,7 +48,7 @@ def broken_off(settings: Settings) -> str | None:
     """What recoveries that are no longer at work found and did not finish; None if there are none."""
     with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=5) as postgres:
         # The connection's end gives the lock back.
-        if not _known(postgres) or not _try_lock(postgres):
+        if not _known(postgres) or not locks.try_take(postgres, _LOCK):
             return None
         rows = postgres.execute(
             "select begun_at, found from recoveries where finished_at is null order by recovery_id"
@@ -58,9 +58,4 @@ def broken_off(settings: Settings) -> str | None:
 
 def _known(postgres: "psycopg.Connection[Any]") -> bool:
     row = postgres.execute("select to_regclass('recoveries') is not null").fetchone()
-    return bool(row and row[0])
-
-
-def _try_lock(postgres: "psycopg.Connection[Any]") -> bool:
-    row = postgres.execute(f"select pg_try_advisory_lock({_LOCK})".encode()).fetchone()
     return bool(row and row[0])

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from neonblue_pipeline import kafka
+from neonblue_pipeline import kafka, locks
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.errors import RollupBusy
 from neonblue_pipeline.settings import TOPIC, Settings
@@ -27,7 +27,6 @@ _ATTRIBUTED = "attributed_events"
 _IN_PORTIONS = ("user_rollup", "user_journeys")
 _PORTION = 1_000_000
 _DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
-_LOCK = "hashtext('neonblue rollups')"
 
 
 @dataclass
@@ -47,7 +46,7 @@ def lock(settings: Settings) -> Iterator[None]:
     with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
         connection.execute("set lock_timeout = '120s'")
         try:
-            connection.execute(f"select pg_advisory_lock({_LOCK})")
+            locks.take(connection, "rollups")
         except psycopg.errors.LockNotAvailable:
             raise RollupBusy(
                 "another process has been building rollups for more than two minutes; see the running Dagster runs, "

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 import psycopg
 
+from neonblue_pipeline import locks
 from neonblue_pipeline.errors import ErasureHeld
 from neonblue_pipeline.settings import Settings
 
-_LOCK = "hashtext('neonblue erasure')"
+_LOCK = "erasure"
 _LOOK_EVERY_S = 0.2
 
 
@@ -21,7 +22,7 @@ def alone(settings: Settings, patience_s: float = 30) -> Iterator[None]:
     """
     with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
         deadline = time.monotonic() + patience_s
-        while not _taken(connection):
+        while not locks.try_take(connection, _LOCK):
             if time.monotonic() > deadline:
                 raise ErasureHeld("facts are being sent again, or another process erases; the erasure goes on after it")
             time.sleep(_LOOK_EVERY_S)
@@ -32,11 +33,5 @@ def alone(settings: Settings, patience_s: float = 30) -> Iterator[None]:
 def beside(settings: Settings) -> Iterator[None]:
     """While facts are sent again; several at once. Waits for an erasure at work."""
     with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
-        connection.execute(f"select pg_advisory_lock_shared({_LOCK})".encode())
+        locks.take_shared(connection, _LOCK)
         yield
-
-
-def _taken(connection: "psycopg.Connection[tuple[bool]]") -> bool:
-    row = connection.execute(f"select pg_try_advisory_lock({_LOCK})".encode()).fetchone()
-    assert row is not None
-    return row[0]

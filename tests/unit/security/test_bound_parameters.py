@@ -18,7 +18,6 @@ CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 # File and expression → why no value of a client can come through it.
 REVIEWED: dict[tuple[str, str], str] = {
     ("neonblue_pipeline/alarms.py", "over"): "a text of this function, with placeholders",
-    ("neonblue_pipeline/alarms.py", "lock"): "a text of this function, with placeholders",
     ("neonblue_pipeline/assets/upkeep.py", "table"): "one of _CUTOFFS",
     ("neonblue_pipeline/assets/upkeep.py", "kept"): "a file of sql/read",
     ("neonblue_pipeline/backup.py", "names"): "columns as ClickHouse tells them, in backticks",
