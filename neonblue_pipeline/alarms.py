@@ -65,7 +65,7 @@ def record(settings: Settings, findings: Mapping[str, Sequence[Finding]], silent
         silent: probes that could not look: what they told before stays open.
     """
     with psycopg.connect(settings.postgres_url, connect_timeout=5) as postgres:
-        if not locks.try_take(postgres, "alarms"):
+        if not locks.try_take_in_transaction(postgres, "alarms"):
             return Change()  # another process looks just now
         for probe, found in findings.items():
             for finding in found:

@@ -23,6 +23,12 @@ def try_take(connection: "psycopg.Connection[Any]", name: str) -> bool:
     return bool(row and row[0])
 
 
+def try_take_in_transaction(connection: "psycopg.Connection[Any]", name: str) -> bool:
+    """As `try_take`, and free with the commit: the end of a connection is seen a moment after it."""
+    row = connection.execute(f"select pg_try_advisory_xact_lock({_KEY})".encode(), (name,)).fetchone()
+    return bool(row and row[0])
+
+
 def give_back(connection: "psycopg.Connection[Any]", name: str) -> None:
     """Frees the lock before the connection ends."""
     connection.execute(f"select pg_advisory_unlock({_KEY})".encode(), (name,))
