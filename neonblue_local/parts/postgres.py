@@ -25,7 +25,6 @@ max_wal_senders = 16
 # Recovery after a crash reads at most this much.
 max_wal_size = 1GB
 checkpoint_timeout = 5min
-wal_compression = pglz
 logical_decoding_work_mem = 64MB
 # A connector that stays away must not fill the disk.
 max_slot_wal_keep_size = 8GB
