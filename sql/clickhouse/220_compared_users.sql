@@ -18,7 +18,7 @@
 -- a power of two, as whole numbers: sums of up to 2^27 users are exact, and the same rows give the same bits.
 drop table if exists crossed_users sync;
 
-create table crossed_users (experiment_id UInt64, user_id String codec(ZSTD))
+create table crossed_users (experiment_id UInt64, user_id String codec(ZSTD), user UInt128 materialized reinterpretAsUInt128(sipHash128(user_id)))
 engine = MergeTree
 order by (experiment_id, user_id);
 
@@ -49,7 +49,8 @@ create table metric_terms (
     to_seconds     Nullable(Int64),
     y_unit Float64, d_unit Float64, x_unit Float64, z_unit Float64,
     started_at     Nullable(DateTime64(6, 'UTC')),
-    until          DateTime64(6, 'UTC')
+    until          DateTime64(6, 'UTC'),
+    ripe_until     DateTime64(6, 'UTC')                   -- the windows of users who count from then or before are over; far away without a window
 )
 engine = MergeTree
 order by (experiment_id, metric);
@@ -127,24 +128,24 @@ create or replace view ripe_users as
 select m.experiment_id as experiment_id, m.metric as metric, a.variant_id as variant_id, a.user_id as user_id
 from assigned_users as a
 inner join (select * from metric_terms where to_seconds is not null and started_at is not null) as m on m.experiment_id = a.experiment_id
-where addSeconds(greatest(a.assigned_at, assumeNotNull(m.started_at)), assumeNotNull(m.to_seconds)) <= m.until;
+where greatest(a.assigned_at, assumeNotNull(m.started_at)) <= m.ripe_until;
 
--- A proportion is a funnel of one step. Rows are grouped by 128 bits of hashes, in two halves: so many fit the engine's fastest way, three
--- quarters of the time of experiment, position and id. position is the metric's in its experiment; user the id's hash, to join by.
+-- A proportion is a funnel of one step. position is the metric's in its experiment. Rows are grouped by the user's 128 bits mixed with
+-- experiment and position: so many fit the engine's fastest way, four fifths of the time of all three.
 create or replace view counted_users as
-select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u.variant_id) as variant_id, any(sipHash128(u.user_id)) as user,
+select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u.variant_id) as variant_id, any(u.user) as user,
        toUInt8(1) as steps,
        sum(u.events) as all_events, sum(u.history_events) as all_history,
        toUInt8(all_events > 0) as reached, toUInt8(all_history > 0) as reached_before
 from user_rollup as u
 inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
-where u.experiment_id between {first:UInt64} and {last:UInt64} and cityHash64(u.user_id) % {buckets:UInt64} = {bucket:UInt64}
+where u.experiment_id between {first:UInt64} and {last:UInt64} and toUInt64(u.user) % {buckets:UInt64} = {bucket:UInt64}
   and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where counted and kind != 'funnel')
-  and (m.to_seconds is null or addSeconds(u.counts_from, assumeNotNull(m.to_seconds)) <= m.until)
-  and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
-group by cityHash64(u.user_id, u.experiment_id, m.position), sipHash64(u.user_id)
+  and u.counts_from <= m.ripe_until
+  and (u.experiment_id, u.user) not in (select experiment_id, user from crossed_users)
+group by bitXor(u.user, bitShiftLeft(toUInt128(u.experiment_id), 32) + m.position)
 union all
-select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u.variant_id) as variant_id, any(sipHash128(u.user_id)) as user,
+select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u.variant_id) as variant_id, any(u.user) as user,
        any(m.steps) as steps,
        sum(u.events) as all_events, sum(u.history_events) as all_history,
        arrayFold((done, day) -> if(done < length(day.2), day.2[done + 1], done),
@@ -153,11 +154,11 @@ select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u
                  arraySort(groupArray((u.day, u.history_advance))), toUInt8(0)) as reached_before
 from user_rollup as u
 inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
-where u.experiment_id between {first:UInt64} and {last:UInt64} and cityHash64(u.user_id) % {buckets:UInt64} = {bucket:UInt64}
+where u.experiment_id between {first:UInt64} and {last:UInt64} and toUInt64(u.user) % {buckets:UInt64} = {bucket:UInt64}
   and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where kind = 'funnel')
-  and (m.to_seconds is null or addSeconds(u.counts_from, assumeNotNull(m.to_seconds)) <= m.until)
-  and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
-group by cityHash64(u.user_id, u.experiment_id, m.position), sipHash64(u.user_id);
+  and u.counts_from <= m.ripe_until
+  and (u.experiment_id, u.user) not in (select experiment_id, user from crossed_users)
+group by bitXor(u.user, bitShiftLeft(toUInt128(u.experiment_id), 32) + m.position);
 
 -- 2^101 units are more than any user has: no cap. In two halves, since floats beyond 64 bits are not converted exactly; what is not
 -- finite would end the statement, and has an infinite unit, which makes the figures null.
@@ -170,17 +171,17 @@ select s.experiment_id as experiment_id, s.position as position, s.variant_id as
        s.all_events as all_events, s.all_history as all_history,
        least(s.y_sum, m.y_most) as y, s.d_sum as d, least(s.x_sum, m.x_most) as x, s.z_sum as z
 from (
-    select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u.variant_id) as variant_id, any(sipHash128(u.user_id)) as user,
+    select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u.variant_id) as variant_id, any(u.user) as user,
            sum(u.events) as all_events, sum(u.history_events) as all_history,
            sum(in_units(u.value_sum, m.y_unit)) as y_sum, sum(in_units(u.denominator_sum, m.d_unit)) as d_sum,
            sum(in_units(u.history_sum, m.x_unit)) as x_sum, sum(in_units(u.history_denominator, m.z_unit)) as z_sum
     from user_rollup as u
     inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
-    where u.experiment_id between {first:UInt64} and {last:UInt64} and cityHash64(u.user_id) % {buckets:UInt64} = {bucket:UInt64}
+    where u.experiment_id between {first:UInt64} and {last:UInt64} and toUInt64(u.user) % {buckets:UInt64} = {bucket:UInt64}
       and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where not counted)
-      and (m.to_seconds is null or addSeconds(u.counts_from, assumeNotNull(m.to_seconds)) <= m.until)
-      and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
-    group by cityHash64(u.user_id, u.experiment_id, m.position), sipHash64(u.user_id)
+      and u.counts_from <= m.ripe_until
+      and (u.experiment_id, u.user) not in (select experiment_id, user from crossed_users)
+    group by bitXor(u.user, bitShiftLeft(toUInt128(u.experiment_id), 32) + m.position)
 ) as s
 inner join (
     select t.experiment_id as experiment_id, t.position as position,

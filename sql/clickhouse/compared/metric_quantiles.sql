@@ -12,7 +12,7 @@ with
         from user_rollup as u
         inner join quantile_rules as m on m.experiment_id = u.experiment_id and m.metric = u.metric
         where u.experiment_id between {first:UInt64} and {last:UInt64} and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where quantile is not null)
-          and (m.to_seconds is null or addSeconds(u.counts_from, assumeNotNull(m.to_seconds)) <= m.until)
+          and u.counts_from <= m.ripe_until
           and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
         group by experiment_id, metric, variant_id, u.user_id
     ),

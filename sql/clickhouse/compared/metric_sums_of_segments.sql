@@ -5,8 +5,8 @@ select s.experiment_id, u.position, s.variant_id, s.dimension, s.segment, count(
        sum(u.y), sum(u.d), sum(toInt256(u.y) * u.y), sum(toInt256(u.d) * u.d), sum(toInt256(u.y) * u.d)
 from metric_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64}) as u
 inner join (
-    select experiment_id, sipHash128(user_id) as user, variant_id, dimension, segment
+    select experiment_id, reinterpretAsUInt128(sipHash128(user_id)) as user, variant_id, dimension, segment
     from user_segments
-    where experiment_id between {first:UInt64} and {last:UInt64} and cityHash64(user_id) % {buckets:UInt64} = {bucket:UInt64}
+    where experiment_id between {first:UInt64} and {last:UInt64} and toUInt64(user) % {buckets:UInt64} = {bucket:UInt64}
 ) as s on s.experiment_id = u.experiment_id and s.user = u.user
 group by s.experiment_id, u.position, s.variant_id, s.dimension, s.segment
