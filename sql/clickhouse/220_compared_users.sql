@@ -49,7 +49,6 @@ create table metric_terms (
     to_seconds     Nullable(Int64),
     y_unit Float64, d_unit Float64, x_unit Float64, z_unit Float64,
     started_at     Nullable(DateTime64(6, 'UTC')),
-    until          DateTime64(6, 'UTC'),
     ripe_until     DateTime64(6, 'UTC')                   -- the windows of users who count from then or before are over; far away without a window
 )
 engine = MergeTree

@@ -14,7 +14,7 @@ with
                s.variant_id as variant_id, count() as users
         from user_segments as s
         inner join (select * from metric_terms where to_seconds is not null and started_at is not null) as m on m.experiment_id = s.experiment_id
-        where addSeconds(greatest(s.assigned_at, assumeNotNull(m.started_at)), assumeNotNull(m.to_seconds)) <= m.until
+        where greatest(s.assigned_at, assumeNotNull(m.started_at)) <= m.ripe_until
         group by experiment_id, metric, dimension, segment, variant_id
     )
 select g.experiment_id as experiment_id, f.cutoff_at as cutoff_at, m.metric as metric, m.position as metric_position, m.kind as kind,

@@ -5,6 +5,7 @@ import sqlalchemy
 from dagster import DagsterInstance
 
 from neonblue_local.home import PROJECT
+from neonblue_pipeline.settings import psycopg_url
 from tests.fix_stack import Stack
 
 
@@ -21,7 +22,7 @@ def test_dagster_keeps_its_connection_and_outlives_its_end(storage_stack: Stack,
         instance.get_runs(limit=1)
         assert backend() == kept
 
-        with psycopg.connect(url.replace("+psycopg2", ""), autocommit=True) as postgres:
+        with psycopg.connect(psycopg_url(url), autocommit=True) as postgres:
             postgres.execute("select pg_terminate_backend(%s, 5000)", (kept,))
         instance.get_runs(limit=1)
         assert backend() != kept
