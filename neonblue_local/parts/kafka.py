@@ -68,7 +68,8 @@ class Kafka(Part):
         java.write_arguments(home, self.name, _HEAP_MB, "kafka.Kafka", str(configuration), options=_OPTIONS)
         if not (data / "meta.properties").is_file():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(configuration))
+            # In one word: an id in 64 begins with a dash, and would be taken for an option.
+            tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(configuration))
             result = subprocess.run(  # noqa: S603  (our own program and arguments)
                 [str(java.executable()), "-XX:TieredStopAtLevel=1", "-cp", lock.class_path(java.JARS), *tool],
                 stdout=subprocess.PIPE,
@@ -80,9 +81,10 @@ class Kafka(Part):
             with log.open("a") as file:
                 file.write(result.stdout)
             if result.returncode:
+                reason = result.stdout.strip().rpartition("\n")[2].rstrip(".") or f"exit code {result.returncode}"
                 raise PartFailed(
-                    f"kafka: its storage in {data} could not be formatted; the reason is in {log}. Repair what it "
-                    "names, then `neonblue up` again"
+                    f"kafka: its storage in {data} could not be formatted: {reason}. "
+                    f"All of it is in {log}; repair what it names, then `neonblue up` again"
                 )
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:
