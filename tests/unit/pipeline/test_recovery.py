@@ -31,7 +31,9 @@ def test_a_table_that_is_made_again_gets_what_later_files_change() -> None:
     files = sql_files("clickhouse")
     assert altering_files(files, ["events_rows"]) == [
         "clickhouse/132_events_codecs.sql",
+        "clickhouse/133_events_at_rest.sql",
         "clickhouse/175_merges.sql",
+        "clickhouse/176_small_parts.sql",
     ]
     assert altering_files(files, ["user_rollup"]) == ["clickhouse/210_metric_rules.sql"]
     assert altering_files(files, ["applied_files"]) == []
