@@ -96,7 +96,6 @@ def _outbox(settings: Settings) -> _Answer:
             assert row is not None
             return _Answer(f"{row[0]:,} rows, newest {_time(row[1])}")
         except psycopg.errors.QueryCanceled:
-            connection.rollback()
             # Partitions alone: their parent's estimate is that of all of them. One that was never analysed has -1.
             # pg_partition_tree would wait for whoever holds a lock on one of them.
             query = """
@@ -230,9 +229,11 @@ def _reach_broker(settings: Settings) -> None:
 def _postgres(settings: Settings) -> Any:
     import psycopg
 
-    return psycopg.connect(
-        settings["NEONBLUE_POSTGRES_URL"], connect_timeout=_PATIENCE_SECONDS, options="-c statement_timeout=3s"
-    )
+    url = settings["NEONBLUE_POSTGRES_URL"]
+    connection = psycopg.connect(url, autocommit=True, connect_timeout=_PATIENCE_SECONDS)
+    # Not as an option of the connection: it would replace those of the address, and poolers refuse it.
+    connection.execute("set statement_timeout = '3s'")
+    return connection
 
 
 def _clickhouse(settings: Settings, query: str) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024)
     # Freshness against idle work: the engine looks for messages every `reschedule` ms and writes what came when ten
     # looks of `poll` ms in all found nothing, or after `flush` ms: little load after 50 ms, a backlog in large blocks.
-    # Each consumer takes blocks of its own through the views, at 60 to 100 ms of CPU a block however few its rows.
+    # Each consumer takes blocks of its own through the views, at 40 to 100 ms of CPU a block however few its rows.
     clickhouse_consumers: int = Field(1, ge=1)
     clickhouse_flush_interval_ms: int = Field(250, ge=1)
     clickhouse_poll_timeout_ms: int = Field(5, ge=1)
