@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from neonblue_local.errors import PartFailed
 from neonblue_local.home import Home
@@ -30,12 +30,14 @@ RUNNING_STATES = ("STARTING", "RUNNING")
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """What the supervisor says of one part; `started` is a unix time, 0 if it never was."""
+    """What the supervisor says of one part; `started` is a unix time, 0 if it never was; `spawn_error` is empty or
+    why the last try to start it came to nothing."""
 
     state: str
     pid: int
     started: int
     exit_status: int
+    spawn_error: str
 
     @property
     def is_up(self) -> bool:
@@ -150,8 +152,14 @@ class Supervisor:
         return {row["name"]: _process_info(row) for row in self._call("getAllProcessInfo")}
 
     def start_part(self, part: Part) -> None:
-        """Start the process; returns at once."""
-        self._call("startProcess", part.name, False)
+        """Start the process; returns at once, also if it could not be started or has ended already: ask `info`."""
+        try:
+            self._call("startProcess", part.name, False)
+        except xmlrpc.client.Fault as fault:
+            # A process that ends before the call returns is a spawn error. One that ended is tried again by the
+            # supervisor, which may be faster than this call.
+            if fault.faultCode not in (Faults.SPAWN_ERROR, Faults.ALREADY_STARTED):
+                raise
 
     def stop_part(self, part: Part) -> None:
         """Stop the process and wait for its end; after its `stop_seconds` it is killed."""
@@ -179,7 +187,7 @@ class Supervisor:
 
 
 def _process_info(row: dict[str, Any]) -> ProcessInfo:
-    return ProcessInfo(row["statename"], row["pid"], row["start"], row["exitstatus"])
+    return ProcessInfo(row["statename"], row["pid"], row["start"], row["exitstatus"], row["spawnerr"])
 
 
 def _nice(part: Part) -> list[str]:

@@ -164,6 +164,17 @@ def test_a_part_that_dies_while_starting_shows_the_end_of_its_log(empty_stack: S
     assert str(empty_stack.home.log_file("postgres")) in result.stderr
 
 
+def test_a_part_that_cannot_be_started_at_all_says_why(empty_stack: Stack) -> None:
+    log = empty_stack.home.log_file("clickhouse")
+    log.mkdir(parents=True)
+    result = empty_stack.up("clickhouse", check=False)
+    assert result.returncode == 1
+    assert "clickhouse: ended while starting" in result.stderr
+    assert "EISDIR" in result.stderr
+    log.rmdir()
+    empty_stack.up("clickhouse")
+
+
 def test_a_full_disk_is_said_before_anything_starts(empty_stack: Stack) -> None:
     result = empty_stack.up("postgres", check=False, NEONBLUE_MIN_FREE_GB="1000000")
     assert result.returncode == 1
