@@ -6,10 +6,13 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
+import dagster as dg
 import psycopg
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from neonblue_local.parts import PARTS
+from neonblue_local.supervision import Supervisor
 from neonblue_pipeline import clickhouse, connector, kafka, ledger, rollup
 from neonblue_pipeline.settings import Settings, read_settings
 from neonblue_pipeline.sqlfiles import sql_files
@@ -134,6 +137,26 @@ def pipeline(connect_stack: Stack) -> Iterator[Pipeline]:
         ledger.apply(schema, [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")])
     with clickhouse.connect(settings, "tests") as server:
         yield Pipeline(settings, server)
+
+
+@pytest.fixture(scope="module")
+def no_daemon(connect_stack: Stack) -> Iterator[None]:
+    """Dagster, which an earlier test may have started, does nothing by itself while the tests of a module do it."""
+    supervisor, daemon = Supervisor(connect_stack.home), PARTS["dagster-daemon"]
+    ran = supervisor.info(daemon).is_up
+    if ran:
+        supervisor.stop_part(daemon)
+        with dg.DagsterInstance.get() as instance:
+            _await_end_of_runs(instance)
+    yield
+    if ran:
+        supervisor.start_part(daemon)
+
+
+@eventually
+def _await_end_of_runs(instance: dg.DagsterInstance) -> None:
+    under_way = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]))
+    assert under_way == []
 
 
 @pytest.fixture

@@ -31,22 +31,14 @@ def hook() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def watched(
-    pipeline: Pipeline, connect_stack: Stack, hook: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Settings]:
+def watched(pipeline: Pipeline, no_daemon: None, hook: Receiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Settings with the receiver; nobody else looks meanwhile, and nothing is known to be broken."""
-    supervisor, daemon = Supervisor(connect_stack.home), PARTS["dagster-daemon"]
-    ran = supervisor.info(daemon).is_up
-    if ran:
-        supervisor.stop_part(daemon)
     monkeypatch.setenv("NEONBLUE_ALARM_URLS", hook.url)
     monkeypatch.setenv("NEONBLUE_ALARM_LASTS_S", "0")
     monkeypatch.delenv("NEONBLUE_API_URL", raising=False)  # the pipeline's tests run without an API
     pipeline.postgres("truncate alarms, alarm_messages")
     yield read_settings()
     pipeline.postgres("truncate alarms, alarm_messages")
-    if ran:
-        supervisor.start_part(daemon)
 
 
 class Looker:

@@ -16,6 +16,7 @@ from neonblue_pipeline.settings import Settings
 from tests.integration.pipeline.conftest import Pipeline
 from tests.integration.pipeline.fix_past import Past
 
+pytestmark = pytest.mark.usefixtures("no_daemon")
 KEY = "k" * 43
 
 
@@ -28,7 +29,7 @@ def settings(pipeline: Pipeline) -> Settings:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_to_erase(settings: Settings) -> Iterator[None]:
-    """The stack's daemon, which a later test starts, would do what was asked for here, in the middle of that test."""
+    """A daemon of the stack, which may start later, would do what was asked for here, in the middle of other tests."""
     yield
     with session(settings) as postgres:
         postgres.execute("delete from erasure_users")
