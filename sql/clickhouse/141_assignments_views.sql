@@ -1,6 +1,6 @@
 -- 141_assignments_views.sql (ClickHouse): from a message's payload to assignments_mv
 -- Grain:  incoming_assignments passes one row per message on; assignments_mv: one row per experiment and user
--- From:   landing_rows                   To: assignments_rows; 161_dead_letters_views, 171_dirty_windows_views; rollups, readers
+-- From:   landing_others                 To: assignments_rows; 161_dead_letters_views, 171_dirty_windows_views; rollups, readers
 -- Time:   assigned_at is the moment from which events count, created_at PostgreSQL's clock; UTC
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
@@ -48,8 +48,8 @@ select
     fact.attributes as attributes,
     ifNull(accepted_at, toDateTime64(0, 6, 'UTC')) as created_at,
     fact.deleted as deleted
-from landing_rows
-where landing_rows.aggregate_type = 'assignment' and landing_rows.reason = '';
+from landing_others
+where landing_others.aggregate_type = 'assignment' and landing_others.reason = '';
 
 create or replace view assignments_mv as
 select experiment_id, experiment_key, user_id, variant_id, variant_key, assigned_at, source, attributes, created_at, outbox_id

@@ -1,7 +1,7 @@
 -- 151_experiments_views.sql (ClickHouse): from a message's payload to experiment_definitions
 -- Grain:  experiment_definitions: one row per experiment; experiment_variants, experiment_metrics, experiment_phases: one per
 --         variant, metric, phase
--- From:   landing_rows                   To: experiments_rows; 161_dead_letters_views; rollups, readers
+-- From:   landing_others                 To: experiments_rows; 161_dead_letters_views; rollups, readers
 -- Time:   started_at, stopped_at bound the run within which events count; UTC
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
@@ -55,8 +55,8 @@ select
     JSONExtractRaw(payload, 'variants') as variants,
     JSONExtractRaw(payload, 'metrics') as metrics,
     JSONExtractRaw(payload, 'phases') as phases
-from landing_rows
-where landing_rows.aggregate_type = 'experiment' and landing_rows.reason = '';
+from landing_others
+where landing_others.aggregate_type = 'experiment' and landing_others.reason = '';
 
 create or replace view experiment_definitions as
 select * from experiments_rows final where status != 'deleted';

@@ -1,12 +1,12 @@
 -- 161_dead_letters_views.sql (ClickHouse): why a message could not be read
 -- Grain:  dead_letters: one row per message
--- From:   landing_rows, incoming_*       To: dead_letters
+-- From:   landing_others, incoming_*     To: dead_letters
 -- Rerun:  replaces the views, with the stream stopped meanwhile
 -- Apply:  again
 drop view if exists dead_letters_from_landing;
 
 create materialized view dead_letters_from_landing to dead_letters_rows as
-select topic, partition, offset, kafka_timestamp, reason, raw from landing_rows where reason != '';
+select topic, partition, offset, kafka_timestamp, reason, raw from landing_others where reason != '';
 
 drop view if exists dead_letters_from_events;
 
