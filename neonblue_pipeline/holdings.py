@@ -9,6 +9,7 @@ import psycopg
 
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline import kafka
+from neonblue_pipeline.kept import kept_from
 from neonblue_pipeline.settings import TOPIC, Settings, psycopg_url
 
 
@@ -16,7 +17,8 @@ from neonblue_pipeline.settings import TOPIC, Settings, psycopg_url
 class Holding:
     """One store: rows and bytes on disk, the oldest, and what the setting says.
 
-    counted: false where counting the rows takes longer than a second, and PostgreSQL's estimate stands for them.
+    counted: false where counting the rows takes longer than a second: PostgreSQL's estimate stands for them, and the
+        first day that is kept for the oldest, where there are days.
     """
 
     store: str
@@ -29,7 +31,7 @@ class Holding:
 
 def held(settings: Settings) -> list[Holding]:
     """Every store in the order of the way; raises what the client of a server that is down raises."""
-    with psycopg.connect(settings.postgres_url, connect_timeout=5) as postgres:
+    with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=5) as postgres:
         found = _postgres(settings, postgres)
     found.append(_topic(settings))
     with clickhouse_client.connect(settings, "neonblue status") as clickhouse:
@@ -43,32 +45,30 @@ def _postgres(settings: Settings, postgres: "psycopg.Connection[Any]") -> list[H
         "events": _days(settings.events_keep_days),
         "assignments": "for ever",
     }
-    found = []
-    for table, kept in keeps.items():
-        row = postgres.execute(
-            # The partition of the day that comes next holds nothing yet.
-            """select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint,
-                      coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
-               from pg_partition_tree(%(table)s) t join pg_class c on c.oid = t.relid where t.isleaf""",
-            {"table": table},
-        ).fetchone()
-        oldest = postgres.execute(f"select min(created_at) from {table}".encode()).fetchone()  # noqa: S608
-        assert row is not None
-        assert oldest is not None
-        count = _count(postgres, table)
-        found.append(Holding(table, row[0] if count is None else count, row[1], oldest[0], kept, count is not None))
-    return found
+    # Who holds a lock is waited for so long only: status is asked when something is wrong.
+    postgres.execute("set lock_timeout = '3s'")
+    return [_table(postgres, table, kept) for table, kept in keeps.items()]
 
 
-def _count(postgres: "psycopg.Connection[Any]", table: str) -> int | None:
-    """Rows of a table; None where that takes too long."""
+def _table(postgres: "psycopg.Connection[Any]", table: str, keeps: str) -> Holding:
+    """A table, or a table of day partitions; counted in a second, or estimated, since the first day that is kept."""
+    row = postgres.execute(
+        # A day that was never analysed has -1; a parent's estimate is that of all its days once more.
+        """select coalesce(sum(greatest(reltuples, 0)), 0)::bigint,
+                  coalesce(sum(pg_total_relation_size(oid)), 0)::bigint
+           from pg_class left join pg_inherits on inhrelid = oid
+           where relkind = 'r' and %(table)s::regclass in (oid, inhparent)""",
+        {"table": table},
+    ).fetchone()
+    assert row is not None
     try:
         with postgres.transaction():
             postgres.execute("set local statement_timeout = '1s'")
-            row = postgres.execute(f"select count(*) from {table}".encode()).fetchone()  # noqa: S608
+            counted = postgres.execute(f"select count(*), min(created_at) from {table}".encode()).fetchone()  # noqa: S608
     except psycopg.errors.QueryCanceled:
-        return None
-    return int(row[0]) if row else None
+        return Holding(table, row[0], row[1], kept_from(postgres, table), keeps, counted=False)
+    assert counted is not None
+    return Holding(table, counted[0], row[1], counted[1], keeps)
 
 
 def _topic(settings: Settings) -> Holding:
