@@ -184,7 +184,7 @@ def _await_answer(
         info = supervisor.info(part)
         pid = pid or info.pid
         if not info.is_up or info.pid != pid:
-            _fail(supervisor, part, f"ended while starting ({info.spawn_error or 'no reason known'})")
+            _fail(supervisor, part, f"ended while starting{info.spawn_error and f' ({info.spawn_error})'}")
         try:
             if part.ports and not _is_open(supervisor.home.port(part.ports[0])):
                 raise NotReady("its port is not open yet")
