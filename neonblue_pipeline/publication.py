@@ -32,8 +32,10 @@ _STEPS = (
     _Step("assigned_counts"),
     _Step("compared_counts"),
     _Step("metric_caps", needs="cap_percentile is not null", by="experiments"),
-    _Step("metric_sums", "metric_sums_of_values", needs="not counted", by="users"),
-    _Step("metric_sums", "metric_sums_of_counts", needs="counted", by="users"),
+    _Step("metric_sums", "metric_sums_of_values", needs="not counted and kind != 'ratio'", by="users"),
+    _Step("metric_sums", "metric_sums_of_ratios", needs="kind = 'ratio'", by="users"),
+    _Step("metric_sums", "metric_sums_of_counts", needs="counted and kind != 'funnel'", by="users"),
+    _Step("metric_sums", "metric_sums_of_funnels", needs="kind = 'funnel'", by="users"),
     _Step("metric_quantiles", needs="quantile is not null", by="experiments"),
 )
 # In portions of so many rows of user_rollup users are grouped in less memory, in two thirds of the time of all at once.

@@ -1,10 +1,11 @@
 -- 220_compared_users.sql (ClickHouse): which users are compared, since when, and what each of them contributes to a metric
 -- Grain:  tables, filled by compared/*.sql when results are made: crossed_users: experiment × user; experiment_cutoffs: experiment;
---         metric_terms, metric_caps: experiment × metric; assigned_counts: experiment × variant; compared_counts,
+--         metric_terms, metric_caps: experiment × metric; assigned_counts: experiment × variant × phase; compared_counts,
 --         metric_quantiles: experiment × metric × variant; metric_sums: the same × segment × portion of the users
---         views: users_in_several_variants, assigned_users: experiment × user; ripe_users: experiment × metric × user, only of
---         metrics with a window; those below the same, only users with rows: counted_users: who did it, or a funnel's steps;
---         summed_users: capped sums; metric_users: all kinds; of the experiments first to last, and of their users one bucket
+--         views: experiment_runs: experiment; users_in_several_variants, assigned_users: experiment × user; ripe_users: experiment
+--         × metric × user, only of metrics with a window; those below the same, only users with rows: counted_rows: by day, counted_users: who did it;
+--         funnel_users: how far they came; summed_users: capped sums; metric_users: all kinds; of the experiments first to last,
+--         and of their users one bucket
 --         metric_cells: metric_sums of all portions, around the means
 -- From:   variant_sightings, assignments_mv, metric_rules, user_rollup, user_journeys
 -- To:     sql/read/sufficient_statistics, segment_statistics, assignment_audit
@@ -56,10 +57,11 @@ order by (experiment_id, metric);
 
 drop table if exists assigned_counts sync;
 
--- told: of them, those whose assignment has attributes.
-create table assigned_counts (experiment_id UInt64, variant_id UInt64, users UInt64, told UInt64)
+-- place: that of the phase they were assigned in (experiment_runs). told: of them, those whose assignment has attributes; recent:
+-- those assigned since recent_from. All assignments are read for it once.
+create table assigned_counts (experiment_id UInt64, variant_id UInt64, place UInt32, users UInt64, told UInt64, recent UInt64)
 engine = MergeTree
-order by (experiment_id, variant_id);
+order by (experiment_id, variant_id, place);
 
 drop table if exists compared_counts sync;
 
@@ -123,27 +125,47 @@ select experiment_id, user_id, variant_id, assigned_at, attributes, created_at
 from assignments_mv
 where (experiment_id, user_id) not in (select experiment_id, user_id from crossed_users);
 
+-- A user belongs to the last of the phases that had begun by the assignment, or to the first. recent_from: at most a week before the
+-- cut-off, at least an hour, since the start or the making of the experiment.
+create or replace view experiment_runs as
+select d.experiment_id as experiment_id, c.cutoff_at as cutoff_at, d.created_at as made_at,
+       ifNull(d.started_at, d.created_at) as begun_at, ifNull(d.stopped_at, c.cutoff_at) as ended_at, d.stopped_at is not null as ended,
+       least(greatest(dateDiff('second', begun_at, c.cutoff_at), 3600), 604800) as recent_seconds,
+       c.cutoff_at - toIntervalSecond(recent_seconds) as recent_from, p.phases as phases
+from experiment_definitions as d
+inner join experiment_cutoffs as c on c.experiment_id = d.experiment_id
+left join (
+    select experiment_id, arraySort(groupArray((began_at, phase, weights))) as phases
+    from (select experiment_id, assumeNotNull(began_at) as began_at, phase, weights from experiment_phases where began_at is not null)
+    group by experiment_id
+) as p on p.experiment_id = d.experiment_id;
+
 create or replace view ripe_users as
 select m.experiment_id as experiment_id, m.metric as metric, a.variant_id as variant_id, a.user_id as user_id
 from assigned_users as a
 inner join (select * from metric_terms where to_seconds is not null and started_at is not null) as m on m.experiment_id = a.experiment_id
 where greatest(a.assigned_at, assumeNotNull(m.started_at)) <= m.ripe_until;
 
--- A proportion is a funnel of one step. position is the metric's in its experiment. Rows are grouped by the user's 128 bits mixed with
--- experiment and position: so many fit the engine's fastest way, four fifths of the time of all three.
-create or replace view counted_users as
-select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u.variant_id) as variant_id, any(u.user) as user,
-       toUInt8(1) as steps,
-       sum(u.events) as all_events, sum(u.history_events) as all_history,
-       toUInt8(all_events > 0) as reached, toUInt8(all_history > 0) as reached_before
+-- position is the metric's in its experiment.
+create or replace view counted_rows as
+select u.experiment_id as experiment_id, m.position as position, u.variant_id as variant_id, u.user as user,
+       u.events as events, u.history_events as history_events
 from user_rollup as u
 inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
 where u.experiment_id between {first:UInt64} and {last:UInt64} and toUInt64(u.user) % {buckets:UInt64} = {bucket:UInt64}
   and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where counted and kind != 'funnel')
   and u.counts_from <= m.ripe_until
-  and (u.experiment_id, u.user) not in (select experiment_id, user from crossed_users)
-group by bitXor(u.user, bitShiftLeft(toUInt128(u.experiment_id), 32) + m.position)
-union all
+  and (u.experiment_id, u.user) not in (select experiment_id, user from crossed_users);
+
+-- Rows are grouped by the user's 128 bits mixed with experiment and position: so many fit the engine's fastest way, four fifths of
+-- the time of all three.
+create or replace view counted_users as
+select any(u.experiment_id) as experiment_id, any(u.position) as position, any(u.variant_id) as variant_id, any(u.user) as user,
+       sum(u.events) as all_events, sum(u.history_events) as all_history
+from counted_rows(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64}) as u
+group by bitXor(u.user, bitShiftLeft(toUInt128(u.experiment_id), 32) + u.position);
+
+create or replace view funnel_users as
 select any(u.experiment_id) as experiment_id, any(m.position) as position, any(u.variant_id) as variant_id, any(u.user) as user,
        any(m.steps) as steps,
        sum(u.events) as all_events, sum(u.history_events) as all_history,
@@ -177,7 +199,7 @@ from (
     from user_rollup as u
     inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
     where u.experiment_id between {first:UInt64} and {last:UInt64} and toUInt64(u.user) % {buckets:UInt64} = {bucket:UInt64}
-      and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where not counted)
+      and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where not counted and (kind = 'ratio') = {ratios:UInt8})
       and u.counts_from <= m.ripe_until
       and (u.experiment_id, u.user) not in (select experiment_id, user from crossed_users)
     group by bitXor(u.user, bitShiftLeft(toUInt128(u.experiment_id), 32) + m.position)
@@ -192,10 +214,16 @@ inner join (
 
 create or replace view metric_users as
 select experiment_id, position, variant_id, user, all_events, all_history, y, d
-from summed_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64})
+from summed_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64}, ratios = 0)
+union all
+select experiment_id, position, variant_id, user, all_events, all_history, y, d
+from summed_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64}, ratios = 1)
+union all
+select experiment_id, position, variant_id, user, all_events, all_history, toInt128(all_events > 0) as y, toInt128(0) as d
+from counted_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64})
 union all
 select experiment_id, position, variant_id, user, all_events, all_history, toInt128(reached = steps) as y, toInt128(0) as d
-from counted_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64});
+from funnel_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64});
 
 drop table if exists metric_cells sync;
 

@@ -6,19 +6,7 @@
 --         made, so that an import of old events is not late
 -- Time:   recent_days: at most 7, since the start or the making of the experiment, until the cut-off
 with
-    runs as (
-        select d.experiment_id as experiment_id, c.cutoff_at as cutoff_at, d.created_at as made_at,
-               ifNull(d.started_at, d.created_at) as begun_at, ifNull(d.stopped_at, c.cutoff_at) as ended_at, d.stopped_at is not null as ended,
-               least(greatest(dateDiff('second', begun_at, c.cutoff_at), 3600), 604800) as recent_seconds
-        from experiment_definitions as d
-        inner join experiment_cutoffs as c on c.experiment_id = d.experiment_id
-    ),
-    assigned as (
-        select a.experiment_id as experiment_id, count() as users, countIf(a.assigned_at > r.cutoff_at - r.recent_seconds) as recent
-        from assigned_users as a
-        inner join runs as r on r.experiment_id = a.experiment_id
-        group by experiment_id
-    ),
+    assigned as (select experiment_id, sum(users) as users, sum(recent) as recent from assigned_counts group by experiment_id),
     crossed as (
         select experiment_id, count() as users
         from assignments_mv
@@ -54,14 +42,14 @@ with
         select r.experiment_id as experiment_id, sum(d.events) as events, sum(d.ahead) as ahead,
                sumIf(d.late, d.day >= toDate32(r.made_at)) as late, sum(d.early) as early
         from of_days as d
-        inner join runs as r on r.experiment_id = d.experiment_id
+        inner join experiment_runs as r on r.experiment_id = d.experiment_id
         where d.day >= toDate32(r.begun_at) and d.day <= toDate32(r.ended_at + toIntervalDay(1))
         group by experiment_id
     )
 select r.experiment_id as experiment_id, r.cutoff_at as cutoff_at, r.ended as ended, r.recent_seconds / 86400 as recent_days,
        a.users as assigned, a.recent as recent, x.users as crossed, e.seen as seen, e.unexposed as unexposed,
        c.events as counted_events, c.ahead as ahead_events, c.late as late_events, c.early as early_events
-from runs as r
+from experiment_runs as r
 left join assigned as a on a.experiment_id = r.experiment_id
 left join crossed as x on x.experiment_id = r.experiment_id
 left join exposed as e on e.experiment_id = r.experiment_id

@@ -2,36 +2,31 @@
 -- Grain:  experiment × dimension × segment × phase with users: with {of_segments} of what user_segments holds; without, of each
 --         experiment as a whole, whose dimension is ''
 -- Units:  users: variant → compared users (a variant without users is left out); weights: variant → its share in that phase
--- A user belongs to the last phase that had begun by the assignment, or to the first. Without phases (published before they were
--- told) the present weights are phase 0.
+-- Without phases (published before they were told) the present weights are phase 0.
 with
-    phases as (
-        select experiment_id, arraySort(groupArray((began_at, phase, weights))) as list
-        from (select experiment_id, assumeNotNull(began_at) as began_at, phase, weights from experiment_phases where began_at is not null)
-        group by experiment_id
-    ),
     present as (
         select experiment_id, mapFromArrays(groupArray(variant_key), groupArray(weight)) as weights
         from (select experiment_id, variant_key, weight from experiment_variants order by experiment_id, position)
         group by experiment_id
     )
--- Numbers alone are joined to users; what a phase gave to each variant is looked up once a group.
-select c.experiment_id as experiment_id, c.dimension as dimension, c.segment as segment, if(empty(p.list), 0, p.list[c.place].2) as phase,
-       any(if(empty(p.list), n.weights, p.list[c.place].3)) as weights,
+-- What a phase gave to each variant is looked up once a group.
+select c.experiment_id as experiment_id, c.dimension as dimension, c.segment as segment, if(empty(r.phases), 0, r.phases[c.place].2) as phase,
+       any(if(empty(r.phases), n.weights, r.phases[c.place].3)) as weights,
        mapFromArrays(groupArray(v.variant_key), groupArray(c.number)) as users
 from (
-    select u.experiment_id as experiment_id, u.dimension as dimension, u.segment as segment, u.variant_id as variant_id,
-           greatest(arrayCount(began_at -> began_at <= u.assigned_at, b.began), 1) as place, count() as number
-    from (
-        select experiment_id, '' as dimension, '' as segment, variant_id, assigned_at from assigned_users where not {of_segments:Bool}
-        union all
-        select experiment_id, toString(dimension), segment, variant_id, assigned_at from user_segments where {of_segments:Bool}
-    ) as u
-    left join (select experiment_id, list.1 as began from phases) as b on b.experiment_id = u.experiment_id
+    select experiment_id, '' as dimension, '' as segment, variant_id, place, users as number
+    from assigned_counts
+    where not {of_segments:Bool}
+    union all
+    select u.experiment_id as experiment_id, toString(u.dimension) as dimension, u.segment as segment, u.variant_id as variant_id,
+           toUInt32(greatest(arrayCount(began_at -> began_at <= u.assigned_at, b.began), 1)) as place, count() as number
+    from user_segments as u
+    left join (select experiment_id, phases.1 as began from experiment_runs) as b on b.experiment_id = u.experiment_id
+    where {of_segments:Bool}
     group by experiment_id, dimension, segment, variant_id, place
 ) as c
 inner join experiment_variants as v on v.experiment_id = c.experiment_id and v.variant_id = c.variant_id
 inner join present as n on n.experiment_id = c.experiment_id
-left join phases as p on p.experiment_id = c.experiment_id
+left join experiment_runs as r on r.experiment_id = c.experiment_id
 group by experiment_id, dimension, segment, phase
 order by experiment_id, dimension, segment, phase

@@ -24,7 +24,8 @@ select v.experiment_id as experiment_id, f.cutoff_at as cutoff_at, m.metric as m
 from experiment_variants as v
 inner join experiment_cutoffs as f on f.experiment_id = v.experiment_id
 left join metric_terms as m on m.experiment_id = v.experiment_id
-left join assigned_counts as a on a.experiment_id = v.experiment_id and a.variant_id = v.variant_id
+left join (select experiment_id, variant_id, sum(users) as users from assigned_counts group by experiment_id, variant_id) as a
+    on a.experiment_id = v.experiment_id and a.variant_id = v.variant_id
 left join compared_counts as r on r.experiment_id = v.experiment_id and r.metric = m.metric and r.variant_id = v.variant_id
 left join metric_caps as p on p.experiment_id = v.experiment_id and p.metric = m.metric
 left join (select * from metric_cells where dimension = '') as c

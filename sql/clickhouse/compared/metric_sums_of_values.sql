@@ -1,10 +1,7 @@
 -- metric_sums: of metrics that add values up, over the compared users who have rows; of the experiments {first} to {last}, and of
 -- their users one of {buckets}
-insert into metric_sums (experiment_id, position, variant_id, users, active, known, y, d, x, z, yy, dd, xx, zz, yd, yx, yz, dx, dz, xz)
+insert into metric_sums (experiment_id, position, variant_id, users, active, known, y, x, yy, xx, yx)
 select experiment_id, position, variant_id, count(), countIf(all_events > 0), countIf(all_history > 0),
-       sum(s.y), sum(s.d), sum(s.x), sum(s.z),
-       sum(toInt256(s.y) * s.y), sum(toInt256(s.d) * s.d), sum(toInt256(s.x) * s.x), sum(toInt256(s.z) * s.z),
-       sum(toInt256(s.y) * s.d), sum(toInt256(s.y) * s.x), sum(toInt256(s.y) * s.z),
-       sum(toInt256(s.d) * s.x), sum(toInt256(s.d) * s.z), sum(toInt256(s.x) * s.z)
-from summed_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64}) as s
+       sum(s.y), sum(s.x), sum(toInt256(s.y) * s.y), sum(toInt256(s.x) * s.x), sum(toInt256(s.y) * s.x)
+from summed_users(first = {first:UInt64}, last = {last:UInt64}, buckets = {buckets:UInt64}, bucket = {bucket:UInt64}, ratios = 0) as s
 group by experiment_id, position, variant_id

@@ -95,6 +95,29 @@ def test_cuped_takes_away_what_users_spent_before(pipeline: Pipeline) -> None:
     assert not any("differed" in reason for d in quality["decisions"] for reason in d[2])
 
 
+def test_cuped_of_a_proportion_knows_who_did_it_before_since_and_both(pipeline: Pipeline) -> None:
+    random = np.random.default_rng(8)
+    key, x = create(pipeline, [("proportion", "buy", None, {})])
+    users = users_of(pipeline, key, 60)
+    days = {"before": (-3.0, -2.0), "since": (1.0, 2.0, 2.5), "both": (-2.0, -1.0, 0.1, 3.0), "never": ()}
+    events, kinds = [], {}
+    for arm, shares in (("control", (0.2, 0.1, 0.4, 0.3)), ("new", (0.1, 0.2, 0.5, 0.2))):
+        kinds[arm] = random.choice(list(days), 60, p=shares)
+        events += [event(u, "buy", day) for u, kind in zip(users[arm], kinds[arm], strict=True) for day in days[kind]]
+    # On the day of the assignment, one before and one since: a row that is both.
+    events += [event(users["new"][0], "buy", -0.1), event(users["new"][0], "buy", 0.1)]
+    kinds["new"][0] = "both"
+    row = publish(pipeline, x, events)[0][0, "new"]
+    y = {arm: np.isin(kinds[arm], ("since", "both")).astype(float) for arm in ARMS}
+    h = {arm: np.isin(kinds[arm], ("before", "both")).astype(float) for arm in ARMS}
+    assert (row["mean"], row["history_users"]) == (pytest.approx(y["new"].mean()), h["new"].sum())
+    both = np.cov(np.concatenate([y[a] for a in ARMS]), np.concatenate([h[a] for a in ARMS]))
+    adjusted = {arm: y[arm] - both[0, 1] / both[1, 1] * h[arm] for arm in ARMS}
+    expected = stats.ttest_ind(adjusted["new"], adjusted["control"], equal_var=False)
+    assert row["cuped_abs_estimate"] == pytest.approx(adjusted["new"].mean() - adjusted["control"].mean())
+    assert row["cuped_abs_p_value"] == pytest.approx(expected.pvalue, rel=1e-6)
+
+
 def test_without_history_cuped_is_left_out_and_the_plain_result_stands(pipeline: Pipeline) -> None:
     key, x = create(pipeline, [("mean", "buy", None, {})])
     users = users_of(pipeline, key, 5)
