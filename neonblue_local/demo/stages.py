@@ -29,7 +29,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Ids:
-    """The distinct ids found at one stage, and how many rows or messages carried them."""
+    """The distinct ids found at one stage, and how many times a fact was told there."""
 
     events: set[str]
     users: set[str]
@@ -113,7 +113,7 @@ class Stages:
             fetch_max_bytes=32 << 20,
             max_partition_fetch_bytes=8 << 20,
         )
-        envelopes, payloads = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(_Payload)
+        envelopes, payloads = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(_Payload | list[_Payload])
         try:
             consumer.assign(self._partitions)
             ends = consumer.end_offsets(self._partitions)
@@ -124,12 +124,13 @@ class Stages:
                         row = envelopes.decode(message.value or b"")
                         if row.after.aggregate_type not in ("event", "assignment"):
                             continue
-                        payload = payloads.decode(row.after.payload)
+                        told = payloads.decode(row.after.payload)
                     except msgspec.DecodeError:
                         continue  # ClickHouse keeps what cannot be read as a dead letter; the demo sent none of it
-                    if payload.experiment_id == self._experiment_id:
-                        rows += 1
-                        found.events.add(payload.id) if payload.id else found.users.add(payload.user_id)
+                    for fact in told if isinstance(told, list) else (told,):
+                        if fact.experiment_id == self._experiment_id:
+                            rows += 1
+                            found.events.add(fact.id) if fact.id else found.users.add(fact.user_id)
                 progress(len(messages))
         finally:
             consumer.close()

@@ -1,5 +1,5 @@
 -- 131_events_views.sql (ClickHouse): from a message's payload to events_processed
--- Grain:  incoming_events passes one row per event message on and keeps none; events_processed: one row per event
+-- Grain:  incoming_events passes one row per event of a message on and keeps none; events_processed: one row per event
 -- From:   landing_rows                   To: events_rows; 161_dead_letters_views, 171_dirty_windows_views; rollups, readers
 -- Time:   timestamp is the client's, created_at PostgreSQL's; UTC. event_date and event_hour (0 to 23) are of timestamp
 -- Rerun:  replaces the views, with the stream stopped meanwhile
@@ -66,8 +66,14 @@ select
     ifNull(accepted_at, toDateTime64(0, 6, 'UTC')) as created_at,
     derived,    -- in one piece: each mention of it is the whole of the above once more, which every block pays for
     kafka_timestamp
-from landing_rows
-where landing_rows.aggregate_type = 'event' and landing_rows.reason = '';
+from (
+    -- A message tells of one event, or in an array of several. What is no such array goes on as it is, to be refused.
+    select topic, partition, offset, outbox_id, kafka_timestamp,
+           arrayJoin(if(startsWith(landing_rows.payload, '[') and notEmpty(JSONExtractArrayRaw(landing_rows.payload) as told),
+                        told, [landing_rows.payload])) as payload
+    from landing_rows
+    where aggregate_type = 'event' and landing_rows.reason = ''
+);
 
 drop view if exists events_rows_from_incoming;
 

@@ -11,8 +11,11 @@ select topic, partition, offset, kafka_timestamp, reason, raw from landing_other
 drop view if exists dead_letters_from_events;
 
 create materialized view dead_letters_from_events to dead_letters_rows as
-select topic, partition, offset, kafka_timestamp, concat('event: ', reason) as reason, payload as raw
-from incoming_events where incoming_events.reason != '';
+select topic, partition, offset, kafka_timestamp, concat('event: ', any(incoming_events.reason)) as reason,
+       -- Of the events that one message tells of, those that could not be read; the others are stored.
+       if(count() = 1, any(payload), concat('[', arrayStringConcat(groupArray(payload), ', '), ']')) as raw
+from incoming_events where incoming_events.reason != ''
+group by topic, partition, offset, kafka_timestamp;
 
 drop view if exists dead_letters_from_assignments;
 

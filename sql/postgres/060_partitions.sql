@@ -1,7 +1,8 @@
 -- 060_partitions.sql (PostgreSQL): a partition a day for events and outbox_log
 -- Grain:  events_pYYYYMMDD and outbox_log_pYYYYMMDD, UTC days
 -- From:   the pipeline, days ahead; 070 and 080 where none was made in time
--- Rerun:  safe; creates what is missing, changes nothing that exists
+-- Rerun:  safe; creates what is missing, replaces the functions
+-- Apply:  again
 create or replace function ensure_day_partitions(first_day date, days int) returns int
 language plpgsql as $$
 declare
@@ -16,7 +17,9 @@ begin
             perform pg_advisory_xact_lock(hashtext('neonblue day partitions'));
             execute format('create table if not exists %I partition of events for values from (%L) to (%L)',
                            'events_' || suffix, day, day + 1);
-            execute format('create table if not exists %I partition of outbox_log for values from (%L) to (%L)',
+            -- A row of up to a page stays whole; of a larger one the payload is kept beside the table, not compressed.
+            execute format('create table if not exists %I partition of outbox_log for values from (%L) to (%L) '
+                           'with (toast_tuple_target = 8160)',
                            'outbox_log_' || suffix, day::timestamp at time zone 'UTC', (day + 1)::timestamp at time zone 'UTC');
             created := created + 1;
         end if;

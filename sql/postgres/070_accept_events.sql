@@ -82,9 +82,10 @@ begin
         on conflict do nothing
         returning event_id
     ),
-    shipped as (
-        insert into outbox_log (aggregate_id, aggregate_type, event_type, partition_key, payload, created_at)
-        select event_id::text, 'event', 'EVENT_CREATED', user_id,
+    told as (
+        select position, event_id, user_id,
+               -- Rows of about a page: of larger ones PostgreSQL keeps the payload in pieces.
+               sum(pg_column_size(properties) + 350) over (partition by user_id order by position) / 7000 as portion,
                jsonb_build_object(
                    'id', event_id, 'user_id', user_id, 'event_type', event_type,
                    -- The API sends the form of the contract: writing a time costs more than looking at its text.
@@ -92,10 +93,17 @@ begin
                                      else utc_text(timestamp) end,
                    'experiment_id', experiment_id, 'variant_id', variant_id, 'variant_key', variant_key,
                    'assignment_at', utc_text(assignment_at), 'properties', properties::text,
-                   'session_id', session_id, 'request_id', request_id, 'created_at', received),
-               received_at
+                   'session_id', session_id, 'request_id', request_id, 'created_at', received) as event
         from resolved join stored using (event_id)
-        order by position
+    ),
+    shipped as (
+        -- What one batch tells of one user goes in one row: each row costs the log's reader, Connect and Kafka the same.
+        insert into outbox_log (aggregate_id, aggregate_type, event_type, partition_key, payload, created_at)
+        select (array_agg(event_id order by position))[1]::text, 'event', 'EVENT_CREATED', user_id,
+               case count(*) when 1 then jsonb_agg(event) -> 0 else jsonb_agg(event order by position) end, received_at
+        from told
+        group by user_id, portion
+        order by min(position)
     )
     select coalesce(array_agg(event_id), '{}') into accepted from stored;
 

@@ -3,14 +3,16 @@
 -- Distinct: a fact told twice is one fact.
 select distinct aggregate_type, created_at, id, ('x' || left(md5(fact), 16))::bit(64)::bigint as digest
 from (
-    select 'event' as aggregate_type, created_at, aggregate_id as id,
+    select 'event' as aggregate_type, created_at, p ->> 'id' as id,
            concat(p ->> 'id', E'\x1f', p ->> 'user_id', E'\x1f', p ->> 'event_type', E'\x1f',
                   (extract(epoch from (p ->> 'timestamp')::timestamptz) * 1000000)::bigint, E'\x1f',
                   p ->> 'experiment_id', E'\x1f', p ->> 'variant_id', E'\x1f', p ->> 'variant_key', E'\x1f',
                   (extract(epoch from (p ->> 'assignment_at')::timestamptz) * 1000000)::bigint, E'\x1f',
                   '+' || (p ->> 'session_id'), E'\x1f', '+' || (p ->> 'request_id'), E'\x1f',
                   (extract(epoch from (p ->> 'created_at')::timestamptz) * 1000000)::bigint, E'\x1f', p ->> 'properties') as fact
-    from (select created_at, aggregate_id, payload as p from outbox_log
+    from (select created_at,
+                 jsonb_array_elements(case jsonb_typeof(payload) when 'array' then payload else jsonb_build_array(payload) end) as p
+          from outbox_log
           where created_at >= %(start)s and created_at < %(until)s and event_type = 'EVENT_CREATED') e
     union all
     select 'assignment', o.created_at, concat(o.p ->> 'experiment_id', '/', o.p ->> 'user_id'),

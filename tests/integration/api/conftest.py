@@ -58,10 +58,10 @@ def running(client: httpx.Client, draft: str) -> str:
 
 @pytest.fixture
 def outbox(database: psycopg.Connection) -> Callable[[str], list[dict]]:
-    """Payloads in the outbox for a partition key (a user, or an experiment), oldest first."""
+    """What the outbox tells of a partition key (a user, or an experiment), the oldest first."""
 
     def read(key: str) -> list[dict]:
         rows = database.execute("select payload from outbox_log where partition_key = %s order by id", (key,))
-        return [payload for (payload,) in rows]
+        return [fact for (told,) in rows for fact in (told if isinstance(told, list) else [told])]
 
     return read

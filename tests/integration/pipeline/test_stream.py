@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaProducer
 
+from neonblue_pipeline import dead_letters
 from neonblue_pipeline.settings import TOPIC
 from tests.integration.pipeline.conftest import Pipeline, eventually
 
@@ -85,6 +86,8 @@ POISON = {
         envelope({"experiment_id": 1, "key": "k", "revision": 1}, aggregate_type="experiment"),
         "experiment: variants or metrics is not an array",
     ),
+    "an empty array": (envelope([]), "event: id is not a UUID"),
+    "an array that breaks off": (envelope({}, payload='[{"id": 1},'), "event: payload is not JSON"),
     "five megabytes": (envelope({"properties": "x" * (5 << 20)}), "event: id is not a UUID"),
 }
 
@@ -141,6 +144,66 @@ def test_the_key_of_a_message_is_the_user(pipeline: Pipeline) -> None:
     ids = pipeline.send([{"user_id": user, "event_type": "click"}])
     pipeline.await_events(ids)
     assert pipeline.clickhouse("select key from landing where aggregate_id = {id:String}", id=ids[0]) == [(user,)]
+
+
+def test_what_a_batch_tells_of_a_user_is_one_message_in_its_order(pipeline: Pipeline) -> None:
+    talker, other = f"talker-{uuid4()}", f"other-{uuid4()}"
+    users = [talker, other, talker, talker]
+    ids = pipeline.send([{"user_id": user, "event_type": f"e{n}"} for n, user in enumerate(users)])
+    pipeline.await_events(ids)
+    rows = pipeline.clickhouse(
+        "select key, payload, aggregate_id from landing where key in {u:Array(String)} order by outbox_id",
+        u=[talker, other],
+    )
+    told = [(key, json.loads(payload), first) for key, payload, first in rows]
+    assert [(key, first) for key, _, first in told] == [(talker, ids[0]), (other, ids[1])]
+    assert [event["id"] for event in told[0][1]] == [ids[0], ids[2], ids[3]]
+    assert told[1][1]["id"] == ids[1]
+    facts = pipeline.postgres(
+        "select aggregate_id, payload ->> 'event_type' from outbox_events where partition_key = any(%s)",
+        ([talker, other],),
+    )
+    assert sorted(facts) == sorted((id_, f"e{n}") for n, id_ in enumerate(ids))
+
+
+def test_no_message_grows_with_the_batch(pipeline: Pipeline) -> None:
+    user = f"much-{uuid4()}"
+    ids = pipeline.send([{"user_id": user, "event_type": "e", "properties": {"text": "x" * 3000}} for _ in range(40)])
+    pipeline.await_events(ids)
+    # 7,000 bytes and the event that goes beyond them.
+    [(longest,)] = pipeline.clickhouse("select max(length(payload)) from landing where key = {u:String}", u=user)
+    assert longest < 12_000
+
+
+def test_of_several_events_in_a_message_only_those_that_cannot_be_read_are_dead_letters(
+    pipeline: Pipeline, producer: KafkaProducer
+) -> None:
+    user = f"mixed-{uuid4()}"
+    good = [
+        {
+            "id": str(uuid4()), "user_id": user, "event_type": "e", "timestamp": "2026-01-02T10:00:00.000000Z",
+            "properties": "{}", "created_at": "2026-01-02T10:00:00.000000Z",
+        }
+        for _ in range(2)
+    ]  # fmt: skip
+    bad: list[object] = [good[0] | {"id": "no"}, good[0] | {"id": str(uuid4()), "user_id": ""}]
+    sent = producer.send(TOPIC, envelope([good[0], *bad, good[1]]), key=user.encode()).get(30)
+    pipeline.await_events([event["id"] for event in good])
+
+    @eventually
+    def both_are_told() -> None:
+        [(reason, raw)] = pipeline.clickhouse(
+            "select reason, raw from dead_letters where partition = {p:UInt32} and offset = {o:UInt64}",
+            p=sent.partition,
+            o=sent.offset,
+        )
+        assert reason == "event: id is not a UUID"
+        assert json.loads(raw) == bad
+
+    try:
+        both_are_told()
+    finally:
+        dead_letters.discard(pipeline.settings)
 
 
 def test_each_outbox_row_lands_with_its_own_lsn(pipeline: Pipeline) -> None:
