@@ -42,7 +42,7 @@ PARTS: dict[str, tuple[str, Callable[[Rig], Iterator[Figure]]]] = {
     "latency": ("commit to visible, 202, new and repeat assignment", latency.measure),
     "sustained": ("the rate that the whole way holds; memory; CPU budget of an event", sustained.measure),
     "intake": ("the API alone: batches of 500, single events", intake.measure),
-    "drain": ("a backlog of outbox rows to ClickHouse; relays and inserts of others", drain.measure),
+    "drain": ("a backlog of events in the outbox to ClickHouse; relays and inserts of others", drain.measure),
     "storage": ("bytes of an event on disk", storage.storage),
     "volume": ("bytes of an event at each place until its retention", storage.volume),
     "rollup": ("one day of all rollups, and one late event", analytics.rollup),

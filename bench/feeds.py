@@ -4,6 +4,7 @@ import random
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -34,7 +35,7 @@ class Feed(Protocol):
 class Batches:
     """Batches of `size`, made `templates` times ahead and sent again and again with new ids and times.
 
-    `prefix` tells its users from those of others.
+    `prefix` tells its users from those of others. So many sessions take turns, an event each; 1: one after the other.
     """
 
     users: int
@@ -43,11 +44,14 @@ class Batches:
     templates: int = 100
     seed: int = 1
     prefix: str = "u"
+    sessions_at_once: int = 1
 
     def calls(self) -> Iterator[Call]:
         # Seeded: the load is the same in every run.
         chance, ids = random.Random(self.seed), np.random.default_rng()  # noqa: S311
-        source = events(Population(self.users, self.prefix), chance, self.experiment)
+        population = Population(self.users, self.prefix)
+        sessions = [events(population, chance, self.experiment) for _ in range(self.sessions_at_once)]
+        source = (next(session) for session in cycle(sessions))
         made = [Batch(source, self.size) for _ in range(self.templates)]
         while True:
             for batch in made:

@@ -67,7 +67,7 @@ def relay(rig: Rig, rows: int) -> float:
         postgres.execute("create table bench_outbox (id bigint generated always as identity primary key, "
                          "payload jsonb not null, processed_at timestamptz)")  # fmt: skip
         postgres.execute("create index on bench_outbox (id) where processed_at is null")
-        postgres.execute("insert into bench_outbox (payload) select payload from outbox_log "
+        postgres.execute("insert into bench_outbox (payload) select payload from outbox_events "
                          "where aggregate_type = 'event' limit %s", (rows,))  # fmt: skip
         target.command("create table bench_relay (id UInt64, payload String) engine = MergeTree order by id")
         done, began = 0, time.monotonic()

@@ -23,7 +23,7 @@ _CONFIRMED_S = 60
 _IN_POSTGRES = """
     select (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'events'::regclass),
            (select sum(pg_total_relation_size(inhrelid)) from pg_inherits where inhparent = 'outbox_log'::regclass),
-           (select count(*) from events), (select count(*) from outbox_log), (select sum(size) from pg_ls_waldir())"""
+           (select count(*) from events), (select sum(size) from pg_ls_waldir())"""
 # Vacuum writes to the log whenever it likes, and the slot confirms that with a heartbeat, every ten seconds.
 _LOOKS = 15
 # As parts/postgres.py sets it; checkpoints may run over it for a moment.
@@ -38,8 +38,8 @@ def storage(rig: Rig) -> Iterator[Figure]:
     feed = DistinctBatches(count, count // 20, prefix)
     sent = client.run(rig.target, Plan(feed, 2, 600)).only(202)
     rig.check_exact()
-    envelope = _envelope_bytes(rig)
     with rig.clickhouse() as clickhouse:
+        alone, together = _envelope_bytes(rig, clickhouse)
         _, young, _ = _stored(clickhouse, prefix, days_old=0)
         rows, on_disk, columns = _stored(clickhouse, prefix, days_old=2)
     if rows < count:
@@ -49,8 +49,9 @@ def storage(rig: Rig) -> Iterator[Figure]:
         "storage", "JSON of the client : bytes on disk", json / on_disk, ": 1", 12,
         note=f"{rows:,} distinct events of {json:.0f} bytes, a day after; largest columns in bytes an event: {columns}",
     )  # fmt: skip
-    yield Figure("storage", "change envelope : bytes on disk", envelope / on_disk, ": 1", 35,
-                 note=f"{envelope:.0f} bytes a message of the topic")  # fmt: skip
+    yield Figure("storage", "change envelope : bytes on disk", alone / on_disk, ": 1", 35,
+                 note=f"{alone:.0f} bytes a message that tells of one event; {together:.0f} an event over all of them, "
+                 f"which are {together / on_disk:.1f} : 1")  # fmt: skip
     yield Figure("storage", "an event in events_processed", on_disk, "bytes", None, "less", "JSON of the client", json)
     yield Figure("storage", "the same in its first day", young, "bytes", None, "less", "JSON of the client", json)
 
@@ -94,16 +95,15 @@ def volume(rig: Rig) -> Iterator[Figure]:
     with rig.postgres() as postgres, rig.clickhouse() as clickhouse:
         unread = min(_unread_bytes(postgres) for _ in range(_LOOKS))
         row = postgres.execute(_IN_POSTGRES).fetchone()
-        landed, landing = _parts(clickhouse, "landing_rows")
+        _, landing = _parts(clickhouse, "landing_rows")
     assert row is not None
-    events_size, outbox_size, facts, outbox_rows, wal = map(float, row)
+    events_size, outbox_size, facts, wal = map(float, row)
     topic = rig.stack.home.data("kafka").rglob(f"{TOPIC}-*/*.log")
-    messages = sum(end - begin for begin, end in kafka.end_offsets(rig.settings).values())
     kept: Sequence[tuple[str, float]] = (
         ("PostgreSQL, events with indexes", events_size / facts),
-        ("PostgreSQL, outbox", outbox_size / outbox_rows),
-        ("Kafka, topic", sum(path.stat().st_size for path in topic) / messages),
-        ("ClickHouse, landing", landing / max(landed, 1)),
+        ("PostgreSQL, outbox", outbox_size / facts),
+        ("Kafka, topic", sum(path.stat().st_size for path in topic) / facts),
+        ("ClickHouse, landing", landing / facts),
     )
     for place, size in kept:
         yield Figure("volume", f"{place}, kept", size, "bytes/event", None, "less")
@@ -137,8 +137,16 @@ def _parts(clickhouse: ClickHouse, table: str) -> tuple[int, int]:
     return int(rows), int(size)
 
 
-def _envelope_bytes(rig: Rig) -> float:
-    """Mean size of the last messages of a partition, values only."""
+def _envelope_bytes(rig: Rig, clickhouse: ClickHouse) -> tuple[float, float]:
+    """Bytes of the last messages of a partition, values only: a message that tells of one event; an event of all."""
     partition, (begin, end) = next(iter(kafka.end_offsets(rig.settings).items()))
-    sizes = [m.size for m in kafka.read(rig.settings, partition, max(begin, end - _MESSAGES), end - 1) if m.has_value]
-    return sum(sizes) / len(sizes)
+    first = max(begin, end - _MESSAGES)
+    told = clickhouse.rows(
+        "select offset, if(startsWith(payload, '['), JSONLength(payload), 1) from landing "
+        "where partition = {p:UInt32} and offset >= {first:UInt64} and aggregate_type = 'event'",
+        {"p": partition, "first": first},
+    )
+    events = {int(offset): int(number) for offset, number in told}
+    sizes = {m.offset: m.size for m in kafka.read(rig.settings, partition, first, end - 1) if m.offset in events}
+    alone = [size for offset, size in sizes.items() if events[offset] == 1]
+    return sum(alone) / len(alone), sum(sizes.values()) / sum(events[offset] for offset in sizes)

@@ -15,7 +15,7 @@ from neonblue_api.monitoring import count_events
 from neonblue_api.repeats import Calls, in_calls
 from neonblue_api.settings import Settings
 
-_ACCEPT = "select event_position, outcome from accept_events(%s::text::jsonb)"
+_ACCEPT = "select event_position, outcome from accept_events(%s::text::jsonb, gathered => true)"
 
 DUPLICATE, CONFLICT, ERASED = "duplicate", "conflict", "erased"
 _REFUSALS: dict[str, type[ApiError]] = {

@@ -8,6 +8,8 @@
 --        "session_id" | null, "request_id" | null, and perhaps "running_session", which stands for a session_id that is null
 --        and is no part of what the client said}; ids are distinct within a call (the API splits repeats into a
 --        second call). timestamp null means now.
+-- gathered: what the batch tells of one user goes in one outbox row, cut after 7,000 bytes; else each event has its own. The API
+--        of a version that knows the parameter starts when ClickHouse reads such rows, one from before does not ask for them.
 -- Returns one row for each event that was not accepted: its position from 0 and
 --        'duplicate' (same id, same body) · 'conflict' (same id, another body) · 'unknown_experiment' · 'not_assigned' ·
 --        'erased' (the user was, 062).
@@ -21,7 +23,10 @@ create or replace function event_body_hash(event jsonb) returns bigint
 language sql immutable parallel safe as
 $$ select jsonb_hash_extended(event - array['id', 'request_id', 'running_session'], 0) $$;
 
-create or replace function accept_events(batch jsonb) returns table (event_position int, outcome text)
+drop function if exists accept_events(jsonb);   -- from before `gathered`: two of one name would be ambiguous
+
+create or replace function accept_events(batch jsonb, gathered boolean default false)
+returns table (event_position int, outcome text)
 language plpgsql
 set enable_seqscan = off   -- the plan is made once, often while a table is still empty: a look-up must not become a scan then
 set jit = off
@@ -85,7 +90,8 @@ begin
     told as (
         select position, event_id, user_id,
                -- Rows of about a page: of larger ones PostgreSQL keeps the payload in pieces.
-               sum(pg_column_size(properties) + 350) over (partition by user_id order by position) / 7000 as portion,
+               case when gathered then sum(pg_column_size(properties) + 350) over (partition by user_id order by position) / 7000
+                    else position end as portion,
                jsonb_build_object(
                    'id', event_id, 'user_id', user_id, 'event_type', event_type,
                    -- The API sends the form of the contract: writing a time costs more than looking at its text.
@@ -97,7 +103,7 @@ begin
         from resolved join stored using (event_id)
     ),
     shipped as (
-        -- What one batch tells of one user goes in one row: each row costs the log's reader, Connect and Kafka the same.
+        -- Each row costs the log's reader, Connect and Kafka the same, whatever it tells.
         insert into outbox_log (aggregate_id, aggregate_type, event_type, partition_key, payload, created_at)
         select (array_agg(event_id order by position))[1]::text, 'event', 'EVENT_CREATED', user_id,
                case count(*) when 1 then jsonb_agg(event) -> 0 else jsonb_agg(event order by position) end, received_at

@@ -101,7 +101,7 @@ def test_postgresql_away_frozen_and_back(empty_stack):
 
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
-                """create or replace function accept_events(batch jsonb)
+                """create or replace function accept_events(batch jsonb, gathered boolean default false)
                    returns table (event_position int, outcome text) language plpgsql as
                    $$ begin raise exception 'a mistake of ours'; end $$"""
             )

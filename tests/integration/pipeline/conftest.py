@@ -90,7 +90,7 @@ class Pipeline:
             {"id": str(uuid4()), "timestamp": "2026-01-02T10:00:00Z", "experiment": None, "properties": {}} | event
             for event in events
         ]
-        refused = self.postgres("select * from accept_events(%s)", (json.dumps(rows),))
+        refused = self.postgres("select * from accept_events(%s, true)", (json.dumps(rows),))
         assert refused == []
         return [row["id"] for row in rows]
 

@@ -143,7 +143,8 @@ def test_a_message_of_a_broker_whose_clock_went_back_has_landed(pipeline: Pipeli
     assert sent.timestamp / 1000 < born[sent.partition].timestamp()
     pipeline.await_everything()
     found = {each.number: each for each in offsets.partitions(pipeline.settings, pipeline.server)}[sent.partition]
-    assert found.lost == []
+    # Other tests lose messages on purpose.
+    assert not any(first <= sent.offset <= last for first, last in found.lost)
 
 
 @pytest.mark.nightly
