@@ -13,6 +13,8 @@ from typing import NamedTuple
 import httpx
 
 _BATCH = 20
+# Of so few users that most share a row of the outbox with other events, and some do not.
+_USERS_A_BATCH = 8
 _THREADS = 8
 # Some events happened long ago, some come from clocks that are wrong, as far ahead as the API allows.
 _SHIFTS = (timedelta(days=-7), timedelta(minutes=-10), timedelta(minutes=4))
@@ -126,7 +128,7 @@ class Load:
 
     def event(self) -> dict:
         """An event for who sends it himself; `announce` it before, `promise` it when it was acknowledged."""
-        return self._event(self._chance)
+        return self._event(self._chance, self._users)
 
     def announce(self, events: Sequence[dict]) -> None:
         """From now on nothing is known of these: they may or may not be stored."""
@@ -161,7 +163,7 @@ class Load:
             due = max(due + self._pause, time.monotonic() - self._pause)
             with at_work:
                 try:
-                    waiting = self._send(api, waiting or [self._event(chance) for _ in range(_BATCH)], chance)
+                    waiting = self._send(api, waiting or self._batch(chance), chance)
                     if chance.random() * _BATCHES_A_USER < 1:
                         self._new_user(api, chance)
                 except httpx.TransportError:
@@ -207,10 +209,14 @@ class Load:
         self._unassigned.discard(user)
         return True
 
-    def _event(self, chance: random.Random) -> dict:
+    def _batch(self, chance: random.Random) -> list[dict]:
+        users = chance.choices(self._users, k=_USERS_A_BATCH)
+        return [self._event(chance, users) for _ in range(_BATCH)]
+
+    def _event(self, chance: random.Random, users: Sequence[str]) -> dict:
         event: dict = {
             "id": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
-            "user_id": chance.choice(self._users),
+            "user_id": chance.choice(users),
             "event_type": chance.choice(("click", "purchase", "page_view")),
             "properties": {"value": chance.randrange(1, 100)},
         }
