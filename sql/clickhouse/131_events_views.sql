@@ -67,10 +67,16 @@ select
     derived,    -- in one piece: each mention of it is the whole of the above once more, which every block pays for
     kafka_timestamp
 from (
-    -- A message tells of one event, or in an array of several. What is no such array goes on as it is, to be refused.
+    -- A message tells of one event, or in an array of several, a line each. What is no such array goes on as it is, to be refused.
+    -- Texts hold no line ends, which JSON escapes. Cutting there takes a fifth of the parser's time, who cuts where the pieces are
+    -- not as many as he counts.
     select topic, partition, offset, outbox_id, kafka_timestamp,
-           arrayJoin(if(startsWith(landing_rows.payload, '[') and notEmpty(JSONExtractArrayRaw(landing_rows.payload) as told),
-                        told, [landing_rows.payload])) as payload
+           arrayJoin(multiIf(
+               not startsWith(landing_rows.payload, '['), [landing_rows.payload],
+               endsWith(landing_rows.payload, '}]') and JSONLength(landing_rows.payload) = length(
+                   splitByString(',\n', substring(landing_rows.payload, 2, length(landing_rows.payload) - 2)) as lines), lines,
+               notEmpty(JSONExtractArrayRaw(landing_rows.payload) as told), told,
+               [landing_rows.payload])) as payload
     from landing_rows
     where aggregate_type = 'event' and landing_rows.reason = ''
 );

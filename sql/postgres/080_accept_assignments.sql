@@ -49,7 +49,7 @@ begin
     shipped as (
         insert into outbox_log (aggregate_id, aggregate_type, event_type, partition_key, payload, created_at)
         select experiment_key || '/' || user_id, 'assignment', 'ASSIGNMENT_CREATED', user_id,
-               jsonb_build_object(
+               json_build_object(
                    'experiment_id', experiment_id, 'experiment_key', experiment_key, 'user_id', user_id,
                    'variant_id', variant_id, 'variant_key', variant_key, 'assigned_at', utc_text(assigned_at),
                    'source', source, 'attributes', attributes::text, 'created_at', utc_text(received_at), 'deleted', false),

@@ -11,7 +11,7 @@ from (
                   '+' || (p ->> 'session_id'), E'\x1f', '+' || (p ->> 'request_id'), E'\x1f',
                   (extract(epoch from (p ->> 'created_at')::timestamptz) * 1000000)::bigint, E'\x1f', p ->> 'properties') as fact
     from (select created_at,
-                 jsonb_array_elements(case jsonb_typeof(payload) when 'array' then payload else jsonb_build_array(payload) end) as p
+                 jsonb_array_elements(case json_typeof(payload) when 'array' then payload::jsonb else jsonb_build_array(payload) end) as p
           from outbox_log
           where created_at >= %(start)s and created_at < %(until)s and event_type = 'EVENT_CREATED') e
     union all
@@ -20,7 +20,7 @@ from (
                   o.p ->> 'variant_key', E'\x1f', (extract(epoch from (o.p ->> 'assigned_at')::timestamptz) * 1000000)::bigint, E'\x1f',
                   o.p ->> 'source', E'\x1f', o.p ->> 'attributes', E'\x1f',
                   (extract(epoch from (o.p ->> 'created_at')::timestamptz) * 1000000)::bigint)
-    from (select id, created_at, aggregate_id, payload as p from outbox_log
+    from (select id, created_at, aggregate_id, payload::jsonb as p from outbox_log
           where created_at >= %(start)s and created_at < %(until)s and event_type = 'ASSIGNMENT_CREATED') o
     -- Grouped first, so that it is read once: after a load the planner knows no statistics and would read it for each row.
     left join (
@@ -35,7 +35,7 @@ from (
                   (extract(epoch from (o.p ->> 'stopped_at')::timestamptz) * 1000000)::bigint, E'\x1f',
                   (extract(epoch from (o.p ->> 'created_at')::timestamptz) * 1000000)::bigint, E'\x1f',
                   (extract(epoch from (o.p ->> 'updated_at')::timestamptz) * 1000000)::bigint)
-    from (select distinct on (aggregate_id) aggregate_id, event_type, created_at, payload as p from outbox_log
+    from (select distinct on (aggregate_id) aggregate_id, event_type, created_at, payload::jsonb as p from outbox_log
           where created_at >= %(start)s and aggregate_type = 'experiment' order by aggregate_id, id desc) o
     where o.created_at < %(until)s and o.event_type != 'EXPERIMENT_DELETED'
 ) facts

@@ -16,6 +16,9 @@ import psycopg
 import uvicorn
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from neonblue_pipeline import ledger
+from neonblue_pipeline.sqlfiles import sql_files
+
 PROJECT = Path(__file__).parents[3]
 TOKEN = "test-token-with-every-scope"
 # The address of a server that is not there.
@@ -112,5 +115,5 @@ def served_api(
 
 def apply_schema(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        for path in sorted((PROJECT / "sql" / "postgres").glob("*.sql")):
-            connection.execute(path.read_text())
+        connection.execute(ledger.LEDGER_POSTGRES)
+        ledger.apply(ledger.PostgresSchema(connection), sql_files("postgres"))

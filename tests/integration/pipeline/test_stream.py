@@ -1,6 +1,8 @@
 """From the outbox to typed rows: exactness, redelivery, poison, and a stream that never stops for one message."""
 
+import functools
 import json
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -21,7 +23,8 @@ def producer(pipeline: Pipeline) -> KafkaProducer:
 def envelope(payload: object, /, lsn: int = 1, **changes: object) -> bytes:
     after = {
         "id": 1, "aggregate_id": "a", "aggregate_type": "event", "event_type": "EVENT_CREATED", "partition_key": "u",
-        "payload": json.dumps(payload), "created_at": "2026-01-02T10:00:00.000000Z",
+        "payload": payload if isinstance(payload, str) else json.dumps(payload),
+        "created_at": "2026-01-02T10:00:00.000000Z",
     }  # fmt: skip
     return json.dumps({"op": "c", "source": {"lsn": lsn}, "after": after | changes}).encode()
 
@@ -163,7 +166,7 @@ def test_what_a_batch_tells_of_a_user_is_one_message_in_its_order(pipeline: Pipe
     alone = [{"id": str(uuid4()), "user_id": talker, "event_type": "e", "properties": {}} for _ in range(2)]
     pipeline.postgres("select * from accept_events(%s)", (json.dumps(alone),))
     kinds = pipeline.postgres(
-        "select jsonb_typeof(payload) from outbox_log where aggregate_id = any(%s)", ([event["id"] for event in alone],)
+        "select json_typeof(payload) from outbox_log where aggregate_id = any(%s)", ([event["id"] for event in alone],)
     )
     assert kinds == [("object",), ("object",)]
 
@@ -177,6 +180,18 @@ def test_the_outbox_as_readers_see_it_has_a_row_for_each_fact(pipeline: Pipeline
     assert sorted(facts) == sorted((id_, f"e{n}") for n, id_ in enumerate(ids))
 
 
+def test_line_ends_in_what_clients_say_are_no_ends_of_events(pipeline: Pipeline) -> None:
+    """A message of several events is cut at its line ends."""
+    user, text = f"talker,\n{uuid4()}", 'a,\n{"id": "b"}]\r\n'
+    events = [{"user_id": user, "event_type": "e", "session_id": text, "properties": {text: [text]}} for _ in range(3)]
+    ids = pipeline.send(events)
+    pipeline.await_events(ids)
+    found = pipeline.clickhouse(
+        "select session_id, properties from events_processed where user_id = {u:String}", u=user
+    )
+    assert [(session, json.loads(properties)) for session, properties in found] == [(text, {text: [text]})] * 3
+
+
 def test_no_message_grows_with_the_batch(pipeline: Pipeline) -> None:
     user = f"much-{uuid4()}"
     ids = pipeline.send([{"user_id": user, "event_type": "e", "properties": {"text": "x" * 3000}} for _ in range(40)])
@@ -186,10 +201,23 @@ def test_no_message_grows_with_the_batch(pipeline: Pipeline) -> None:
     assert longest < 12_000
 
 
+def _in_lines(events: list[object]) -> str:
+    return "[" + ",\n".join(map(json.dumps, events)) + "]"
+
+
+WRITTEN: dict[str, Callable[[list[object]], str]] = {
+    "in lines, as accept_events does": _in_lines,
+    "in one line": json.dumps,
+    "indented": functools.partial(json.dumps, indent=2),
+    "with blanks around it": lambda events: f"{_in_lines(events)}\n",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
 def test_of_several_events_in_a_message_only_those_that_cannot_be_read_are_dead_letters(
-    pipeline: Pipeline, producer: KafkaProducer
+    pipeline: Pipeline, producer: KafkaProducer, written: Callable[[list[object]], str]
 ) -> None:
-    user = f"mixed-{uuid4()}"
+    user = f"mixed,\n{uuid4()}"
     good = [
         {
             "id": str(uuid4()), "user_id": user, "event_type": "e", "timestamp": "2026-01-02T10:00:00.000000Z",
@@ -198,7 +226,8 @@ def test_of_several_events_in_a_message_only_those_that_cannot_be_read_are_dead_
         for _ in range(2)
     ]  # fmt: skip
     bad: list[object] = [good[0] | {"id": "no"}, good[0] | {"id": str(uuid4()), "user_id": ""}]
-    sent = producer.send(TOPIC, envelope([good[0], *bad, good[1]]), key=user.encode()).get(30)
+    payload = written([good[0], *bad, good[1]])
+    sent = producer.send(TOPIC, envelope(payload), key=user.encode()).get(30)
     pipeline.await_events([event["id"] for event in good])
 
     @eventually
