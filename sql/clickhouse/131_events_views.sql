@@ -45,7 +45,7 @@ select
         fact.id is null, 'id is not a UUID',
         ifNull(fact.user_id, '') = '', 'user_id is missing',
         ifNull(fact.event_type, '') = '', 'event_type is missing',
-        ifNull(toYear(happened_at), 0) != toUInt16OrZero(substring(fact.timestamp, 1, 4)), 'timestamp is not a time between 1900 and 2299',
+        ifNull(toYear(happened_at), 10000) != toUInt16OrZero(substring(fact.timestamp, 1, 4)), 'timestamp is not a time between 1900 and 2299',
         accepted_at is null or accepted_at < toDateTime64('2025-01-01', 6, 'UTC') or accepted_at > now64(6) + toIntervalDay(1),
             'created_at is not a time between 2025 and now',
         fact.properties is null or not startsWith(text, '{') or not isValidJSON(readable), 'properties is not a JSON object',

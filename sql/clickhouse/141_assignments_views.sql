@@ -34,7 +34,7 @@ select
         not isValidJSON(payload), 'payload is not JSON',
         fact.experiment_id is null or fact.variant_id is null, 'experiment_id or variant_id is missing',
         ifNull(fact.user_id, '') = '', 'user_id is missing',
-        ifNull(toYear(started_at), 0) != toUInt16OrZero(substring(fact.assigned_at, 1, 4)), 'assigned_at is not a time between 1900 and 2299',
+        ifNull(toYear(started_at), 10000) != toUInt16OrZero(substring(fact.assigned_at, 1, 4)), 'assigned_at is not a time between 1900 and 2299',
         accepted_at is null, 'created_at is not a time',
         '') as reason,
     kafka_timestamp,

@@ -33,15 +33,16 @@ LANDING = ["topic", "partition", "offset", "kafka_timestamp", "key", "lsn", "out
 LANDING += ["aggregate_type", "event_type", "created_at", "payload", "raw", "reason"]
 _numbers = count(1)
 
-events = st.fixed_dictionaries(
+told = st.fixed_dictionaries(
     {
-        "user": st.integers(0, 3),
         "event_type": st.sampled_from(["conversion", "click", "exposure"]),
         "at": st.sampled_from(MOMENTS),
         "names_experiment": st.booleans(),
         "value": st.sampled_from([None, 0, 1, 2.5, -3, 0.1, 1e17]),
     }
 )
+# One message tells of one event of a user or of several.
+events = st.fixed_dictionaries({"user": st.integers(0, 3), "told": st.lists(told, min_size=1, max_size=3)})
 assignments = st.fixed_dictionaries(
     {
         "user": st.integers(0, 3),
@@ -111,32 +112,36 @@ class World:
         payload, aggregate = getattr(self, f"_{kind}")(position, fact, _text(accepted))
         happened = "ASSIGNMENT_DELETED" if fact.get("deleted") else f"{kind.upper()}_CREATED"
         place = [TOPIC, 0, position, accepted, self.key, 100 + position, position + 1, aggregate]
-        return [*place, kind, happened, accepted, json.dumps(payload), "", ""]
+        return [*place, kind, happened, accepted, payload, "", ""]
 
-    def _event(self, position: int, fact: dict, accepted: str) -> tuple[dict, str]:
-        event_id = f"00000000-0000-4000-8{position:03d}-{self.number:012d}"
-        named = fact["names_experiment"]
-        properties = {"page": "/p"} | ({} if fact["value"] is None else {"value": fact["value"]})
-        return {
-            "id": event_id, "user_id": self.user(fact["user"]), "event_type": fact["event_type"],
-            "timestamp": _text(fact["at"]), "experiment_id": self.number if named else None,
-            "variant_id": self._variant("new") if named else None, "variant_key": "new" if named else None,
-            "assignment_at": _text(START) if named else None, "properties": json.dumps(properties),
-            "session_id": None, "request_id": None, "created_at": accepted,
-        }, event_id  # fmt: skip
+    def _event(self, position: int, fact: dict, accepted: str) -> tuple[str, str]:
+        events = []
+        for n, told in enumerate(fact["told"]):
+            named = told["names_experiment"]
+            properties = {"page": "/p"} | ({} if told["value"] is None else {"value": told["value"]})
+            events.append({
+                "id": f"00000000-0000-4{n:03d}-8{position:03d}-{self.number:012d}",
+                "user_id": self.user(fact["user"]), "event_type": told["event_type"],
+                "timestamp": _text(told["at"]), "experiment_id": self.number if named else None,
+                "variant_id": self._variant("new") if named else None, "variant_key": "new" if named else None,
+                "assignment_at": _text(START) if named else None, "properties": json.dumps(properties),
+                "session_id": None, "request_id": None, "created_at": accepted,
+            })  # fmt: skip
+        lines = ",\n".join(map(json.dumps, events))
+        return lines if len(events) == 1 else f"[{lines}]", events[0]["id"]
 
-    def _assignment(self, position: int, fact: dict, accepted: str) -> tuple[dict, str]:
+    def _assignment(self, position: int, fact: dict, accepted: str) -> tuple[str, str]:
         user = self.user(fact["user"])
-        return {
+        return json.dumps({
             "experiment_id": self.number, "experiment_key": self.key, "user_id": user,
             "variant_id": self._variant(fact["variant"]), "variant_key": fact["variant"],
             "assigned_at": _text(fact["at"]), "source": "test", "attributes": "{}", "created_at": accepted,
             "deleted": fact["deleted"],
-        }, f"{self.key}/{user}"  # fmt: skip
+        }), f"{self.key}/{user}"  # fmt: skip
 
-    def _experiment(self, position: int, fact: dict, accepted: str) -> tuple[dict, str]:
+    def _experiment(self, position: int, fact: dict, accepted: str) -> tuple[str, str]:
         metrics = [("clicks", "proportion", "click"), ("spent", "mean", "conversion"), ("seen", "mean", "exposure")]
-        return {
+        return json.dumps({
             "experiment_id": self.number, "key": self.key, "name": "", "status": "running", "revision": position + 1,
             "started_at": _text(START), "stopped_at": _text(MOMENTS[-2]) if fact["stopped"] else None,
             "created_at": accepted, "updated_at": accepted, "coverage": 1, "phases": [],
@@ -149,7 +154,7 @@ class World:
                  "role": "target", "definition": {}}
                 for key, kind, event_type in metrics[: fact["metrics"]]
             ],
-        }, self.key  # fmt: skip
+        }), self.key  # fmt: skip
 
     def _variant(self, key: str) -> int:
         return int(f"{self.number}{VARIANTS.index(key)}")
@@ -189,7 +194,7 @@ def test_any_order_and_any_duplication_gives_the_same_events_rollups_and_results
             rollup.build(server, of_stack)
         everything.append((facts, [world for world, _ in delivered]))
         expected, *others = states(server, everything[-1][1])
-        assert len(expected["events_processed"]) == sum(kind == "event" for kind, _ in facts)
+        assert len(expected["events_processed"]) == sum(len(fact.get("told", ())) for _, fact in facts)
         for found in others:
             assert found == expected
 

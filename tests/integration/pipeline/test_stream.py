@@ -81,6 +81,21 @@ POISON = {
         envelope({"id": str(uuid4()), "user_id": "u", "event_type": "e", "timestamp": "9999-01-01T00:00:00Z"}),
         "event: timestamp is not a time between 1900 and 2299",
     ),
+    "a time that is none": (
+        envelope({"id": str(uuid4()), "user_id": "u", "event_type": "e", "timestamp": "soon"}),
+        "event: timestamp is not a time between 1900 and 2299",
+    ),
+    "no time": (
+        envelope({"id": str(uuid4()), "user_id": "u", "event_type": "e"}),
+        "event: timestamp is not a time between 1900 and 2299",
+    ),
+    "an assignment at no time": (
+        envelope(
+            {"experiment_id": 1, "variant_id": 1, "variant_key": "v", "user_id": "u", "source": "api"},
+            aggregate_type="assignment",
+        ),
+        "assignment: assigned_at is not a time between 1900 and 2299",
+    ),
     "an assignment without a user": (
         envelope({"experiment_id": 1, "variant_id": 1}, aggregate_type="assignment"),
         "assignment: user_id is missing",
@@ -244,6 +259,42 @@ def test_of_several_events_in_a_message_only_those_that_cannot_be_read_are_dead_
         both_are_told()
     finally:
         dead_letters.discard(pipeline.settings)
+
+
+def test_letters_that_landed_go_through_the_views_again_once_they_can_be_read(
+    pipeline: Pipeline, producer: KafkaProducer
+) -> None:
+    dead_letters.discard(pipeline.settings)  # those of other tests
+    # Of several partitions, some of a message alone and some of several.
+    ids = {f"mended-{n}-{uuid4()}": [str(uuid4()) for _ in range(1 + n % 2)] for n in range(8)}
+    for user, of_user in ids.items():
+        unreadable: list[object] = [
+            {
+                "id": event_id, "user_id": user, "event_type": "e", "timestamp": "soon", "properties": "{}",
+                "created_at": "2026-01-02T10:00:00.000000Z",
+            }
+            for event_id in of_user
+        ]  # fmt: skip
+        payload = _in_lines(unreadable) if len(of_user) > 1 else unreadable[0]
+        producer.send(TOPIC, envelope(payload), key=user.encode()).get(30)
+
+    def waiting() -> set[str]:
+        return {letter.key.decode() for letter in dead_letters.read(pipeline.server)} & ids.keys()
+
+    @eventually
+    def all_are_letters() -> None:
+        assert waiting() == ids.keys()
+
+    all_are_letters()
+    pipeline.server.command(
+        "alter table landing_rows update payload = replaceAll(payload, 'soon', '2026-01-02T10:00:00.000000Z') "
+        "where key in {users:Array(String)}",
+        {"users": list(ids)},
+        mutations_sync=2,
+    )
+    assert dead_letters.replay(pipeline.settings) == len(ids)
+    pipeline.await_events([event_id for of_user in ids.values() for event_id in of_user])
+    assert waiting() == set()
 
 
 def test_each_outbox_row_lands_with_its_own_lsn(pipeline: Pipeline) -> None:
