@@ -17,7 +17,7 @@ _KEY = ("topic", "partition", "offset", "kafka_timestamp")
 _AT_ONCE = 1000
 # Of what lands again: a block takes several times as much in the views.
 _BYTES_AT_ONCE = 16_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH, _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,11 @@ class DeadLetter:
         return self.reason.startswith(_PAYLOAD_REASONS)
 
 
-def read(clickhouse: ClickHouse, *, everything: bool = False, limit: int = 100) -> list[DeadLetter]:
-    """The newest dead letters; without `everything` those that nobody sent again, or that came back."""
-    rows = clickhouse.read("dead_letters", all=int(everything), limit=limit)
+def read(
+    clickhouse: ClickHouse, *, everything: bool = False, before: datetime = _ALWAYS, limit: int = 100
+) -> list[DeadLetter]:
+    """The newest dead letters received `before`; without `everything` those not sent again or come back."""
+    rows = clickhouse.read("dead_letters", all=int(everything), before=before, limit=limit)
     return [_letter(row) for row in rows]
 
 
@@ -61,7 +63,7 @@ def replay(settings: Settings) -> int:
         began = clickhouse.rows("select now64(6)")[0][0]
         while True:
             # What fails again is received after the beginning, and is not sent a second time.
-            letters = [found for found in read(clickhouse, limit=_AT_ONCE) if found.received_at < began]
+            letters = read(clickhouse, before=began, limit=_AT_ONCE)
             if not letters:
                 return sent
             _through_views(clickhouse, [letter for letter in letters if letter.landed])
@@ -76,7 +78,7 @@ def discard(settings: Settings) -> int:
     given_up = 0
     with clickhouse_client.connect(settings, "neonblue_pipeline dead letters") as clickhouse:
         began = clickhouse.rows("select now64(6)")[0][0]
-        while letters := [found for found in read(clickhouse, limit=_AT_ONCE) if found.received_at < began]:
+        while letters := read(clickhouse, before=began, limit=_AT_ONCE):
             _close(clickhouse, letters, began)
             given_up += len(letters)
     return given_up

@@ -261,9 +261,10 @@ def test_of_several_events_in_a_message_only_those_that_cannot_be_read_are_dead_
         dead_letters.discard(pipeline.settings)
 
 
-def test_letters_that_landed_go_through_the_views_again_once_they_can_be_read(
-    pipeline: Pipeline, producer: KafkaProducer
+def test_letters_that_landed_go_through_the_views_again_each_once_and_stay_letters_until_they_can_be_read(
+    pipeline: Pipeline, producer: KafkaProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dead_letters, "_AT_ONCE", 3)
     dead_letters.discard(pipeline.settings)  # those of other tests
     # Of several partitions, some of a message alone and some of several.
     ids = {f"mended-{n}-{uuid4()}": [str(uuid4()) for _ in range(1 + n % 2)] for n in range(8)}
@@ -285,6 +286,8 @@ def test_letters_that_landed_go_through_the_views_again_once_they_can_be_read(
     def all_are_letters() -> None:
         assert waiting() == ids.keys()
 
+    all_are_letters()
+    assert dead_letters.replay(pipeline.settings) == len(ids)
     all_are_letters()
     pipeline.server.command(
         "alter table landing_rows update payload = replaceAll(payload, 'soon', '2026-01-02T10:00:00.000000Z') "
