@@ -34,7 +34,7 @@ def dead_letters(
         with clickhouse.connect(settings, "neonblue dead-letters") as server:
             offsets.keep_empty(settings, server)
         if replay:
-            sent = dead_letters.replay(settings)
+            sent = dead_letters.replay(settings, tell=lambda line: typer.echo(line, err=True))
             print(json.dumps({"replayed": sent}) if as_json else f"{sent:,} messages sent again")
             return
         if discard:

@@ -34,6 +34,12 @@ eventually = retry(
 )
 
 
+def payload_of(events: Sequence[object]) -> str:
+    """As accept_events writes what goes in one outbox row: an event as it is, of several an array, a line each."""
+    lines = ",\n".join(map(json.dumps, events))
+    return lines if len(events) == 1 else f"[{lines}]"
+
+
 class Pipeline:
     """Facts in by SQL, rows out by SQL, a rollup on demand."""
 

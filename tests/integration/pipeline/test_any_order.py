@@ -22,7 +22,7 @@ from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.publication import sufficient_statistics
 from neonblue_pipeline.settings import TOPIC, Settings
 from neonblue_pipeline.sqlfiles import sql_files
-from tests.integration.pipeline.conftest import ROLLUPS, Pipeline
+from tests.integration.pipeline.conftest import ROLLUPS, Pipeline, payload_of
 
 DATABASE = "any_order"
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -127,8 +127,7 @@ class World:
                 "assignment_at": _text(START) if named else None, "properties": json.dumps(properties),
                 "session_id": None, "request_id": None, "created_at": accepted,
             })  # fmt: skip
-        lines = ",\n".join(map(json.dumps, events))
-        return lines if len(events) == 1 else f"[{lines}]", events[0]["id"]
+        return payload_of(events), events[0]["id"]
 
     def _assignment(self, position: int, fact: dict, accepted: str) -> tuple[str, str]:
         user = self.user(fact["user"])

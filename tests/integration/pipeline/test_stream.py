@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 
 from neonblue_pipeline import dead_letters
 from neonblue_pipeline.settings import TOPIC
-from tests.integration.pipeline.conftest import Pipeline, eventually
+from tests.integration.pipeline.conftest import Pipeline, eventually, payload_of
 
 
 @pytest.fixture
@@ -216,15 +216,11 @@ def test_no_message_grows_with_the_batch(pipeline: Pipeline) -> None:
     assert longest < 12_000
 
 
-def _in_lines(events: list[object]) -> str:
-    return "[" + ",\n".join(map(json.dumps, events)) + "]"
-
-
 WRITTEN: dict[str, Callable[[list[object]], str]] = {
-    "in lines, as accept_events does": _in_lines,
+    "in lines, as accept_events does": payload_of,
     "in one line": json.dumps,
     "indented": functools.partial(json.dumps, indent=2),
-    "with blanks around it": lambda events: f"{_in_lines(events)}\n",
+    "with blanks around it": lambda events: f"{payload_of(events)}\n",
 }
 
 
@@ -276,8 +272,7 @@ def test_letters_that_landed_go_through_the_views_again_each_once_and_stay_lette
             }
             for event_id in of_user
         ]  # fmt: skip
-        payload = _in_lines(unreadable) if len(of_user) > 1 else unreadable[0]
-        producer.send(TOPIC, envelope(payload), key=user.encode()).get(30)
+        producer.send(TOPIC, envelope(payload_of(unreadable)), key=user.encode()).get(30)
 
     def waiting() -> set[str]:
         return {letter.key.decode() for letter in dead_letters.read(pipeline.server)} & ids.keys()
