@@ -51,7 +51,9 @@ def slot_active(settings: Settings) -> bool:
 
 
 def register(settings: Settings) -> dict[str, Any]:
-    """Puts the definition, repairs what failed, and returns once the task runs and its slot is read. Safe to repeat.
+    """Puts the definition, resumes what was paused or stopped, restarts what failed. Safe to repeat.
+
+    Returns once the task runs and its slot is read.
 
     Raises ConnectorError with the task's own words when that does not happen in `connector_timeout_s`.
     """
@@ -66,17 +68,22 @@ def register(settings: Settings) -> dict[str, Any]:
         changed = current.status_code == 404 or _without_name(current.json()) != wanted
         if changed:
             request(connect, "PUT", f"/connectors/{CONNECTOR}/config", json=wanted)
-        restarts = 0
+        restarts, resumed = 0, False
         while time.monotonic() < deadline:
             state = status(connect)
             if state is not None:
+                if state["connector"]["state"] in ("PAUSED", "STOPPED") and not resumed:
+                    resumed = True
+                    request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
                 failure = task_failure(state)
                 running = state["tasks"] and all(
                     part["state"] == "RUNNING" for part in (state["connector"], *state["tasks"])
                 )
                 if running and slot_active(settings):
                     seconds = round(time.monotonic() - started, 2)
-                    return {"changed": changed, "restarts": restarts, "seconds": seconds, "slot": SLOT}
+                    return {
+                        "changed": changed, "resumed": resumed, "restarts": restarts, "seconds": seconds, "slot": SLOT
+                    }  # fmt: skip
                 if failure and restarts < 3:
                     restarts += 1
                     request(connect, "POST", f"/connectors/{CONNECTOR}/restart?includeTasks=true&onlyFailed=true")

@@ -77,7 +77,7 @@ def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) ->
         elif made or CONSUMER in broken:  # it does not find a topic again that was gone
             restart_consumer(settings)
         if _SLOT in broken:
-            renew_slot(settings)
+            give_up_slot(settings)
         connector.register(settings)
         sent = 0
         if arrived is not None and broken:
@@ -117,21 +117,20 @@ def _newest_arrival(settings: Settings) -> datetime | None:
     return newest
 
 
-def renew_slot(settings: Settings) -> None:
-    """Gives the connector a new slot, which begins at its creation."""
+def give_up_slot(settings: Settings) -> None:
+    """Stops the connector, if there is one, and takes away its slot and its offsets.
+
+    Registered again, it begins with a new slot.
+    """
     import httpx
 
     with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
-        give_up_slot(settings, connect)
-        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
-
-
-def give_up_slot(settings: Settings, connect: "httpx.Client") -> None:
-    """Stops the connector and takes away its slot and its offsets: resumed, it begins with a new slot."""
-    connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
-    connector.await_stopped(connect, settings.connector_timeout_s)
-    drop_slot(settings)
-    connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
+        if connector.status(connect) is None:
+            return
+        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
+        connector.await_stopped(connect, settings.connector_timeout_s)
+        drop_slot(settings)
+        connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
 
 
 def expected_objects(files: tuple[SqlFile, ...]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from neonblue_pipeline.erasing import again, steps
 from neonblue_pipeline.erasing.again import Ledger
 from neonblue_pipeline.errors import BackupError
 from neonblue_pipeline.replay import Healed
-from neonblue_pipeline.settings import CANARY_USER, CONNECTOR, Settings
+from neonblue_pipeline.settings import CANARY_USER, Settings
 from neonblue_pipeline.sqlfiles import sql_files
 
 # What a dump of the schema does not hold: publication, slot, privileges.
@@ -90,7 +90,7 @@ def restore(
     again.demand_key(settings, again.read(settings))
     tell(f"PostgreSQL: {found.postgres_bytes:,} bytes")
     _restore_clickhouse(settings, folder, found, tell)
-    _start_stream(settings)
+    connector.register(settings)
     tell("what ClickHouse lacks is sent again")
     healed = replay.heal(settings, tell=tell)
     again.add(settings, erased)
@@ -102,11 +102,7 @@ def restore(
 
 def _stop_stream(settings: Settings, found: Backup, tell: Callable[[str], None]) -> None:
     """Nothing of the life before may arrive after the restore: the connector stops, the topic is read to its end."""
-    import httpx
-
-    with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
-        if connector.status(connect) is not None:
-            recovery.give_up_slot(settings, connect)
+    recovery.give_up_slot(settings)
     behind = await_consumed(settings, 60)
     if behind:
         raise BackupError(f"{behind}, which would arrive after the restore; see ClickHouse's log, then repeat")
@@ -184,15 +180,6 @@ def insert_exactly(clickhouse: ClickHouse, table: str, columns: Sequence[str], p
         )
         clickhouse.command(f"truncate table {_PIECE}")
     clickhouse.command(f"drop table {_PIECE}")
-
-
-def _start_stream(settings: Settings) -> None:
-    import httpx
-
-    with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
-        if connector.status(connect) is not None:
-            connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
-    connector.register(settings)
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

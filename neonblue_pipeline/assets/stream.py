@@ -27,8 +27,8 @@ def kafka_topic(servers: Servers) -> dg.MaterializeResult:
 def connector(servers: Servers) -> dg.MaterializeResult:
     """The Debezium connector of connector.json: registered, its task RUNNING, its replication slot read.
 
-    Rerunning repairs a FAILED task and otherwise changes nothing. A slot that is gone is left to the job `recover`,
-    which also sends again what it had not passed on.
+    Rerunning resumes it where it was paused, restarts a FAILED task, and otherwise changes nothing. A slot that is
+    gone is left to the job `recover`, which also sends again what it had not passed on.
     """
     started = time.monotonic()
     outcome = debezium.register(servers.settings)

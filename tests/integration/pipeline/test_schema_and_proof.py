@@ -71,6 +71,25 @@ def test_a_failed_task_is_repaired_by_registering_again(pipeline: Pipeline) -> N
     pipeline.await_events(pipeline.send([{"user_id": f"repaired-{uuid4()}", "event_type": "click"}]))
 
 
+@pytest.mark.parametrize(("done", "state"), [("pause", "PAUSED"), ("stop", "STOPPED")])
+def test_a_connector_that_was_paused_or_stopped_runs_again_when_it_is_registered(
+    pipeline: Pipeline, done: str, state: str
+) -> None:
+    with httpx.Client(base_url=pipeline.settings.connect_url, timeout=30) as connect:
+        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/{done}")
+
+        @eventually
+        def at_rest() -> None:
+            told = connector.status(connect)
+            assert told is not None
+            assert {part["state"] for part in (told["connector"], *told["tasks"])} == {state}
+
+        at_rest()
+    outcome = connector.register(pipeline.settings)
+    assert (outcome["changed"], outcome["resumed"]) == (False, True)
+    pipeline.await_events(pipeline.send([{"user_id": f"resumed-{uuid4()}", "event_type": "click"}]))
+
+
 @pytest.fixture
 def window(pipeline: Pipeline) -> tuple[reconcile.Window, list[str]]:
     ids = pipeline.send([{"user_id": f"proof-{uuid4()}", "event_type": "click"} for _ in range(50)])
