@@ -220,12 +220,16 @@ def _slot_problem(settings: Settings, connect: "httpx.Client") -> str | None:
 
 
 def _connect_offset(connect: "httpx.Client") -> int | None:
-    """The LSN up to which Connect has passed everything on, as it stored it."""
+    """The LSN up to which Connect has passed everything on, as it stored it.
+
+    That of the last row or of the last commit, whichever is later: transactions are read in the order of their commits,
+    and the rows of one that began early lie before commits that were read before it.
+    """
     answer = connector.request(connect, "GET", f"/connectors/{CONNECTOR}/offsets")
     if answer.status_code == 404:
         return None
     offsets: list[dict[str, Any]] = [entry["offset"] for entry in answer.json()["offsets"] if entry["offset"]]
-    return int(offsets[0]["lsn"]) if offsets else None
+    return max(int(offsets[0]["lsn"]), int(offsets[0].get("lsn_commit") or 0)) if offsets else None
 
 
 def drop_slot(settings: Settings) -> None:

@@ -1,14 +1,17 @@
 """A stream that is brought back: by one process at a time, and to the end, whoever dies on the way."""
 
+import json
 from collections.abc import Iterator
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from neonblue_pipeline import recoveries, recovery
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.settings import SLOT
 from tests.chaos.positions import put_offset_ahead, take_slot_away
-from tests.integration.pipeline.conftest import Pipeline
+from tests.integration.pipeline.conftest import Pipeline, eventually
 
 
 class Died(Exception):
@@ -64,6 +67,26 @@ def test_what_a_connector_passes_over_whose_offset_is_ahead_of_postgresql_is_sen
     assert "is ahead of PostgreSQL's write-ahead log" in problem.found
     recovery.recover(pipeline.settings)
     pipeline.await_events(passed_over)
+    assert recovery.problems(pipeline.settings) == []
+
+
+def test_a_transaction_that_began_before_another_and_ended_after_it_is_no_moved_slot(pipeline: Pipeline) -> None:
+    """Its rows lie before the other's commit in the log, and are read after it."""
+    pipeline.await_events(pipeline.send([{"user_id": "before", "event_type": "click"}]))
+    assert await_arrival(pipeline.settings, 60) is None
+    early = {"id": str(uuid4()), "user_id": "early", "event_type": "click", "properties": {}}
+    with psycopg.connect(pipeline.settings.postgres_url) as transaction:
+        transaction.execute("select * from accept_events(%s, true)", (json.dumps([early]),))
+        (early_rows_until,) = transaction.execute("select pg_current_wal_insert_lsn()").fetchone() or ()
+        between = pipeline.send([{"user_id": "between", "event_type": "click"}])
+    pipeline.await_events([early["id"], *between])
+
+    @eventually
+    def told_to_postgresql() -> None:
+        slot = "select confirmed_flush_lsn > %s::pg_lsn from pg_replication_slots where slot_name = %s"
+        assert pipeline.postgres(slot, (early_rows_until, SLOT)) == [(True,)]
+
+    told_to_postgresql()
     assert recovery.problems(pipeline.settings) == []
 
 
