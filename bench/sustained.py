@@ -20,6 +20,8 @@ from bench.rig import EXPERIMENT, Rig
 _GOAL, _BATCH = 25_000, 500
 # In seconds of the offered rate: what may be on its way, and how late a request may be sent or answered.
 _BEHIND_S, _LATE_S = 3.0, 2.0
+# The highest rate that was held and the lowest that was not need be no closer than this.
+_CLOSE = 1.2
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,21 @@ def measure(rig: Rig) -> Iterator[Figure]:
 
 
 def _search(rig: Rig, seconds: float) -> list[Trial]:
-    """Down from the goal until a rate is held, or up from it until one is not."""
+    """Down from the goal until a rate is held, or up from it until one is not; then between the two."""
     trials: list[Trial] = []
     rate = float(_GOAL)
     while len(trials) < rig.pick(4, 3):
         trials.append(last := _offer(rig, rate, seconds))
-        if len({trial.held for trial in trials}) == 2:
+        held = max((trial.rate for trial in trials if trial.held), default=None)
+        missed = min((trial.rate for trial in trials if not trial.held), default=None)
+        if held is None:
+            rate *= min(max(0.9 * last.visible_rate / rate, 0.5), 0.85)
+        elif missed is None:
+            rate *= 1.15
+        elif missed / held > _CLOSE:
+            rate = (held * missed) ** 0.5
+        else:
             break
-        rate *= 1.15 if last.held else min(max(0.9 * last.visible_rate / rate, 0.5), 0.85)
     return trials
 
 
