@@ -126,6 +126,10 @@ begin
             select coalesce(array_agg(event_id), '{}') into accepted from resolved;
             exit;
         exception when unique_violation then
+            if look_today and current_setting('transaction_isolation') <> 'read committed' then
+                raise serialization_failure
+                using message = 'an event of the batch was stored by a transaction that this one cannot see: begin it again';
+            end if;
             look_today := true;
         end;
     end loop;

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import psycopg
@@ -119,3 +120,20 @@ def test_the_asset_takes_over_the_days_that_are_over(pipeline: Pipeline) -> None
     finally:
         for table in ("events", "outbox_log"):
             pipeline.postgres(f"drop table {table}_p{DAY:%Y%m%d}")
+
+
+def test_a_transaction_that_cannot_see_who_stored_its_event_is_told_so_and_one_that_can_of_a_duplicate(
+    pipeline: Pipeline,
+) -> None:
+    event = {
+        "id": str(uuid4()), "user_id": USER, "event_type": "e", "timestamp": "2026-01-02T10:00:00Z",
+        "experiment": None, "properties": {},
+    }  # fmt: skip
+    with psycopg.connect(pipeline.settings.postgres_url) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("select 1")  # what it sees from here on
+        pipeline.send([event])
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            Trial(connection).outcomes(event)
+        connection.rollback()
+        assert Trial(connection).outcomes(event) == ["duplicate"]
