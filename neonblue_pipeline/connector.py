@@ -96,8 +96,9 @@ def register(settings: Settings) -> dict[str, Any]:
     )
 
 
-def await_stopped(connect: "httpx.Client", seconds: float) -> None:
+def stop(connect: "httpx.Client", seconds: float) -> None:
     """Returns when the connector is STOPPED and has no tasks left. Raises ConnectorError if that takes longer."""
+    request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
     deadline = time.monotonic() + seconds
     while True:
         state = status(connect)

@@ -38,6 +38,7 @@ class DeadLetter:
 
     @property
     def place(self) -> tuple[str, int, int, datetime]:
+        """Topic, partition, offset, and the broker's time, which tells topics of one name apart."""
         return self.topic, self.partition, self.offset, self.kafka_timestamp
 
     @property

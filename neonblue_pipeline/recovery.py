@@ -127,8 +127,7 @@ def give_up_slot(settings: Settings) -> None:
     with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
         if connector.status(connect) is None:
             return
-        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
-        connector.await_stopped(connect, settings.connector_timeout_s)
+        connector.stop(connect, settings.connector_timeout_s)
         drop_slot(settings)
         connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
 

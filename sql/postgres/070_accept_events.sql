@@ -41,7 +41,7 @@ declare
     known_until date;
     newest      date;
     accepted    uuid[];
-    look_today  boolean := false;
+    look_until  date;   -- days before it are looked through for the ids
 begin
     select d.known_until, d.newest into strict known_until, newest from intake_days d;
     if newest < today or known_until >= today then
@@ -49,6 +49,8 @@ begin
         update intake_days d set newest = greatest(d.newest, today), known_until = least(d.known_until, today - 1)
         returning d.known_until, d.newest into known_until, newest;
     end if;
+    -- Days that are not remembered yet: as a rule none. Later ones hold events only if the clock was ahead.
+    look_until := case when newest > today then 'infinity'::date else today end;
     -- New ids are the rule: the day's index finds the others, which costs less than a look for each before it. The next
     -- turn leaves out what it found, a writer's row whose commit this one waited for included.
     loop
@@ -77,12 +79,8 @@ begin
                     where x.key = i.experiment_key and a.user_id = i.user_id limit 1) a on true
                 where (i.experiment_key is null or a.experiment_id is not null)
                   and not exists (select from known_event_ids k where k.event_id = i.event_id)
-                  -- Days that are not remembered yet: as a rule none but today. Later ones hold events only if the clock was ahead.
                   and not exists (select from events e
-                                  where e.event_id = i.event_id and e.received_on > known_until
-                                    and (e.received_on <> today or look_today)
-                                    and e.received_on < case when newest > today then 'infinity'::date
-                                                             when look_today then today + 1 else today end)
+                                  where e.event_id = i.event_id and e.received_on > known_until and e.received_on < look_until)
                   and (pads is null or not exists (select from erasures where subject = user_subject(i.user_id, pads)))
             ),
             stored as (
@@ -126,11 +124,11 @@ begin
             select coalesce(array_agg(event_id), '{}') into accepted from resolved;
             exit;
         exception when unique_violation then
-            if look_today and current_setting('transaction_isolation') <> 'read committed' then
+            if look_until > today and current_setting('transaction_isolation') <> 'read committed' then
                 raise serialization_failure
                 using message = 'an event of the batch was stored by a transaction that this one cannot see: begin it again';
             end if;
-            look_today := true;
+            look_until := greatest(look_until, today + 1);
         end;
     end loop;
 

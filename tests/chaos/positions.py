@@ -58,8 +58,7 @@ def _while_nobody_reads(settings: Settings, statement: str, *parameters: object)
 
 def wipe_offsets(target: Target) -> None:
     with target.connect() as connect:
-        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
-        connector.await_stopped(connect, 60)
+        connector.stop(connect, 60)
         connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
         connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/resume")
 
@@ -72,8 +71,7 @@ def put_offset_ahead(settings: Settings) -> None:
     """As after PostgreSQL was set back: Connect remembers a place that its write-ahead log has not reached."""
     path = f"/connectors/{CONNECTOR}/offsets"
     with httpx.Client(base_url=settings.connect_url, timeout=30, trust_env=False) as connect:
-        connector.request(connect, "PUT", f"/connectors/{CONNECTOR}/stop")
-        connector.await_stopped(connect, 60)
+        connector.stop(connect, 60)
         stored = connector.request(connect, "GET", path).json()["offsets"]
         for entry in stored:
             entry["offset"] |= {name: entry["offset"][name] + _FAR_AHEAD for name in _LSNS if name in entry["offset"]}

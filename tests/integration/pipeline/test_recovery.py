@@ -77,7 +77,7 @@ def test_a_transaction_that_began_before_another_and_ended_after_it_is_no_moved_
     early = {"id": str(uuid4()), "user_id": "early", "event_type": "click", "properties": {}}
     with psycopg.connect(pipeline.settings.postgres_url) as transaction:
         transaction.execute("select * from accept_events(%s, true)", (json.dumps([early]),))
-        (early_rows_until,) = transaction.execute("select pg_current_wal_insert_lsn()").fetchone() or ()
+        early_rows_until = transaction.execute("select pg_current_wal_insert_lsn()").fetchall()[0][0]
         between = pipeline.send([{"user_id": "between", "event_type": "click"}])
     pipeline.await_events([early["id"], *between])
 

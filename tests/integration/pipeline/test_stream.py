@@ -216,6 +216,14 @@ def test_no_message_grows_with_the_batch(pipeline: Pipeline) -> None:
     assert longest < 12_000
 
 
+def told(user: str) -> dict[str, str]:
+    """What a message says of a new event of this user."""
+    return {
+        "id": str(uuid4()), "user_id": user, "event_type": "e", "timestamp": "2026-01-02T10:00:00.000000Z",
+        "properties": "{}", "created_at": "2026-01-02T10:00:00.000000Z",
+    }  # fmt: skip
+
+
 WRITTEN: dict[str, Callable[[list[object]], str]] = {
     "in lines, as accept_events does": payload_of,
     "in one line": json.dumps,
@@ -229,13 +237,7 @@ def test_of_several_events_in_a_message_only_those_that_cannot_be_read_are_dead_
     pipeline: Pipeline, producer: KafkaProducer, written: Callable[[list[object]], str]
 ) -> None:
     user = f"mixed,\n{uuid4()}"
-    good = [
-        {
-            "id": str(uuid4()), "user_id": user, "event_type": "e", "timestamp": "2026-01-02T10:00:00.000000Z",
-            "properties": "{}", "created_at": "2026-01-02T10:00:00.000000Z",
-        }
-        for _ in range(2)
-    ]  # fmt: skip
+    good = [told(user), told(user)]
     bad: list[object] = [good[0] | {"id": "no"}, good[0] | {"id": str(uuid4()), "user_id": ""}]
     payload = written([good[0], *bad, good[1]])
     sent = producer.send(TOPIC, envelope(payload), key=user.encode()).get(30)
@@ -265,13 +267,7 @@ def test_letters_that_landed_go_through_the_views_again_each_once_and_stay_lette
     # Of several partitions, some of a message alone and some of several.
     ids = {f"mended-{n}-{uuid4()}": [str(uuid4()) for _ in range(1 + n % 2)] for n in range(8)}
     for user, of_user in ids.items():
-        unreadable: list[object] = [
-            {
-                "id": event_id, "user_id": user, "event_type": "e", "timestamp": "soon", "properties": "{}",
-                "created_at": "2026-01-02T10:00:00.000000Z",
-            }
-            for event_id in of_user
-        ]  # fmt: skip
+        unreadable = [told(user) | {"id": event_id, "timestamp": "soon"} for event_id in of_user]
         producer.send(TOPIC, envelope(payload_of(unreadable)), key=user.encode()).get(30)
 
     def waiting() -> set[str]:
