@@ -24,10 +24,11 @@ _ROLLUP_METRICS = {"conversion": "proportion", "click": "proportion", "conversio
 
 
 def rollup(rig: Rig) -> Iterator[Figure]:
-    """One day of all rollups from nothing, then again because of one late event on another day."""
+    """One day of all rollups from nothing; then another for one late event, and what users assigned since did on it."""
     events, users = rig.pick(10_000_000, 1_000_000), rig.pick(1_000_000, 100_000)
     with rig.analytic() as clickhouse:
-        made = dataset.experiments(rig, clickhouse, "rollup", 100, _ROLLUP_METRICS)
+        every = dataset.experiments(rig, clickhouse, "rollup", 101, _ROLLUP_METRICS)
+        made = every._replace(ids=every.ids[:-1])
         dataset.assign(clickhouse, made, users)
         full, late = made.start + timedelta(days=2), made.start + timedelta(days=1)
         dataset.events(clickhouse, full, events, users)
@@ -42,6 +43,10 @@ def rollup(rig: Rig) -> Iterator[Figure]:
         again = _build(rig.settings, clickhouse)
         if list(again.days) != [late.date()]:
             raise BenchError(f"one late event on {late.date()} had these days built again: {sorted(again.days)}")
+        dataset.assign(clickhouse, dataset.Made(every.ids[-1:], every.start + timedelta(days=3)), 1_000)
+        added = _build(rig.settings, clickhouse)
+        if added.days or not added.histories:
+            raise BenchError(f"the history of 1,000 users had these days built again: {sorted(added.days)}")
         yield Figure(
             "rollup", "one day, all rollups", first.seconds / grouped, "× one GROUP BY user_id", 6, "less",
             note=f"{first.seconds:.1f} s against {grouped:.2f} s for select user_id, sum(value) over the same rows; "
@@ -53,6 +58,11 @@ def rollup(rig: Rig) -> Iterator[Figure]:
         yield Figure(
             "rollup", "after one late event", again.seconds, "s", None, "less", "all of the full day", first.seconds,
             note="only the day of the late event is built again",
+        )  # fmt: skip
+        yield Figure(
+            "rollup", "after 1,000 users of the full day were assigned", added.seconds, "s", None, "less",
+            "all of the full day", first.seconds,
+            note=f"{added.histories:,} rows of what they did before are added; no day is built again",
         )  # fmt: skip
 
 

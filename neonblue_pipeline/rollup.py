@@ -1,7 +1,11 @@
-"""Builds rollups for the days that changed: from deduplicated rows, into staging, swapped in whole. No Dagster."""
+"""Builds rollups for the days that changed: from deduplicated rows, into staging, swapped in whole. No Dagster.
+
+A user who is assigned brings along the history of the 14 days before. Those days are not built again, their user_rollup
+gets the rows: every minute of a live site has such users, and each time two weeks would be built again for them.
+"""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -26,14 +30,20 @@ _ATTRIBUTED = "attributed_events"
 # In portions of so many events: what does not fit into memory the engine groups on disk, two to four times as slowly.
 _IN_PORTIONS = ("user_rollup", "user_journeys")
 _PORTION = 1_000_000
+# A late import may span years: staging takes any number of days in one insert.
+_MANY_PARTITIONS: dict[str, Any] = {"max_partitions_per_insert_block": 0}
 _DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
 
 
 @dataclass
 class Rolled:
-    """What one build did: the days and why they were dirty, rows per table, seconds, marks left for the next build."""
+    """What one build did: the days and why they were dirty, rows per table, seconds, marks left for the next build.
+
+    histories: rows of user_rollup that were added to days which stand as they are.
+    """
 
     days: dict[date, list[str]]
+    histories: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     attributed_events: int = 0
     seconds: float = 0.0
@@ -70,7 +80,12 @@ def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
     last_dropped = days_without_events_until(clickhouse)
     dirty = [row for row in clickhouse.read("dirty_days") if row["day"] > last_dropped]
     rolled = Rolled(days={row["day"]: row["causes"] for row in dirty})
-    for days in batches({row["day"]: row["events"] for row in dirty}, settings.rollup_batch_events):
+    arrived = {row["day"]: row["events"] for row in dirty}
+    before = {row["day"]: row["events"] for row in clickhouse.read("history_days") if row["day"] > last_dropped}
+    for days in batches({day: before[day] for day in before.keys() - arrived.keys()}, settings.rollup_batch_events):
+        for day in _add_histories(clickhouse, days, rolled):
+            rolled.days[day], arrived[day] = ["assignments"], 0
+    for days in batches(_events_of(clickhouse, arrived), settings.rollup_batch_events):
         rolled.attributed_events += _build_days(clickhouse, days, rolled.rows)
     rolled.rows[SUMMARY] = _build_summary(clickhouse)
     clickhouse.insert("rolled_definitions", _DEFINITION, definitions)
@@ -117,18 +132,34 @@ def rows_by_experiment(clickhouse: ClickHouse, table: str) -> dict[int, int]:
     return {int(experiment): int(rows) for experiment, rows in found}
 
 
+def _events_of(clickhouse: ClickHouse, arrived: Mapping[date, int]) -> dict[date, int]:
+    """Day → its events, at most: what it was built with and what has `arrived` since. It is read as a whole."""
+    built = clickhouse.rows(
+        "select day, sum(events) from user_days where day in {days:Array(Date32)} group by day", {"days": list(arrived)}
+    )
+    known = {day: int(events) for day, events in built}
+    return {day: known.get(day, 0) + events for day, events in arrived.items()}
+
+
+def _add_histories(clickhouse: ClickHouse, days: list[date], rolled: Rolled) -> list[date]:
+    """Adds to user_rollup what users who were assigned since did on `days` before; returns days to be built as a whole.
+
+    Those are days on which such a user has other rows already: of an assignment that was another.
+    """
+    _stage(clickhouse, days, ["user_rollup"], history=True)
+    stale = [row["day"] for row in clickhouse.read("stale_histories", days=days)]
+    before = _rows_of(clickhouse, "user_rollup")
+    clickhouse.command(
+        read_sql("clickhouse/rollups/histories"), {"days": sorted(set(days) - set(stale))}, **_MANY_PARTITIONS
+    )
+    rolled.histories += _rows_of(clickhouse, "user_rollup") - before
+    _truncate(clickhouse, _staged_rows(clickhouse))
+    return stale
+
+
 def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) -> int:
     """Builds `days` of every rollup in staging and swaps them in; returns the number of attributed events."""
-    _truncate(clickhouse, _staged_rows(clickhouse))  # a build that was killed may have left rows
-    # A late import may span years: staging takes any number of days in one insert.
-    many: dict[str, Any] = {"max_partitions_per_insert_block": 0}
-    window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
-    # The table's parts are written by two threads; the rollups, which are smaller, gain nothing by it.
-    clickhouse.command(read_sql("clickhouse/rollups/attributed_events"), window, max_insert_threads=2)
-    in_portions = list(portions(rows_by_experiment(clickhouse, _ATTRIBUTED), _PORTION))
-    for name in _REBUILT:
-        for parameters in in_portions if name in _IN_PORTIONS else [window if name in OF_USERS else None]:
-            clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), parameters, **many)
+    _stage(clickhouse, days, _REBUILT, history=False)
     staged = _staged_rows(clickhouse)
     for name in _REBUILT:
         filled = staged.get(f"{name}_staging", {})
@@ -141,6 +172,25 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
         rows[name] = rows.get(name, 0) + sum(filled.values())
     _truncate(clickhouse, staged)
     return sum(staged.get(_ATTRIBUTED, {}).values())
+
+
+def _stage(clickhouse: ClickHouse, days: list[date], names: Sequence[str], *, history: bool) -> None:
+    """Fills the staging tables of `names` for `days`; what `history` is: sql/clickhouse/rollups/attributed_events."""
+    _truncate(clickhouse, _staged_rows(clickhouse))  # a build that was killed may have left rows
+    window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
+    # The table's parts are written by two threads; the rollups, which are smaller, gain nothing by it.
+    clickhouse.command(
+        read_sql("clickhouse/rollups/attributed_events"), window | {"history": history}, max_insert_threads=2
+    )
+    in_portions = list(portions(rows_by_experiment(clickhouse, _ATTRIBUTED), _PORTION))
+    for name in names:
+        for parameters in in_portions if name in _IN_PORTIONS else [window if name in OF_USERS else None]:
+            clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), parameters, **_MANY_PARTITIONS)
+
+
+def _rows_of(clickhouse: ClickHouse, table: str) -> int:
+    found: int = clickhouse.rows(f"select count() from {table}")[0][0]  # noqa: S608
+    return found
 
 
 def _staged_rows(clickhouse: ClickHouse) -> dict[str, dict[str, int]]:
@@ -164,7 +214,7 @@ def _truncate(clickhouse: ClickHouse, tables: Iterable[str]) -> None:
 def _build_summary(clickhouse: ClickHouse) -> int:
     clickhouse.command(f"truncate table {SUMMARY}_staging")
     clickhouse.command(read_sql(f"clickhouse/rollups/{SUMMARY}"))
-    count = clickhouse.rows(f"select count() from {SUMMARY}_staging")[0][0]  # noqa: S608
+    count = _rows_of(clickhouse, f"{SUMMARY}_staging")
     clickhouse.command(
         f"alter table {SUMMARY} replace partition tuple() from {SUMMARY}_staging"
         if count
@@ -188,5 +238,5 @@ def _forget_marks(clickhouse: ClickHouse, committed: dict[int, int], ends: dict[
                 {"topic": TOPIC, "seen": seen_until},
                 mutations_sync=2,
             )
-        left += clickhouse.rows(f"select count() from {table}")[0][0]  # noqa: S608
+        left += _rows_of(clickhouse, table)
     return left

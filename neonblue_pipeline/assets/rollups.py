@@ -39,7 +39,8 @@ def rollups(context: dg.AssetExecutionContext, servers: Servers) -> Iterator[dg.
     """Builds every rollup again for the UTC days that changed since the last build, for all experiments at once.
 
     Late events, late assignments and changed definitions make their days dirty. A day is built in staging from the
-    deduplicated rows and swapped in whole; rerunning gives the same rows.
+    deduplicated rows and swapped in whole; rerunning gives the same rows. What users did in the days before they were
+    assigned is added to those days, which stand as they are.
     """
     settings = servers.settings
     with rollup.lock(settings), servers.clickhouse(comment(context)) as clickhouse:
@@ -56,6 +57,7 @@ def rollups(context: dg.AssetExecutionContext, servers: Servers) -> Iterator[dg.
                 "windows": len(days),
                 "days": [f"{day}: {', '.join(rolled.days[day])}" for day in days[:100]],
                 "attributed_events": rolled.attributed_events,
+                "rows_of_history_added": rolled.histories,
                 "marks_left": rolled.marks_left,
                 "seconds": round(rolled.seconds, 3),
             },

@@ -1,6 +1,7 @@
--- dirty_days.sql (ClickHouse): the days whose rollups differ from the rows behind them
--- Grain:  one row per day: why it is dirty, and how many events it has (redelivered ones included)
--- Time:   UTC days of the events' timestamps; an assignment or a definition also touches the 14 days of history before it
+-- dirty_days.sql (ClickHouse): the days that have to be built again as a whole, as their rollups differ from the rows behind them
+-- Grain:  one row per day: why it is dirty, and how many events that it may not have been built with (redelivered ones included)
+-- Time:   UTC days of the events' timestamps; an assignment touches the days from its own on, and those on which the user was
+--         counted before it (history_days are the others); a definition also touches the 14 days of history before it
 -- A new experiment that has no users yet makes no day dirty.
 with
     changed as (
@@ -20,10 +21,23 @@ select day, arraySort(groupUniqArray(cause)) as causes, max(events) as events
 from (
     select day, 'events' as cause, sum(events) as events from dirty_days group by day
     union all
-    select toDate32(timestamp) as day, 'assignments' as cause, count() as events
-    from events_rows
-    where user_id in (select user_id from dirty_assignments)
-      and timestamp >= (select min(assigned_at) - toIntervalDay(14) from dirty_assignments)
+    -- Who did something on a day that was built is in user_days; a day that was not has marks of its events.
+    select d.day as day, 'assignments' as cause, 0 as events
+    from user_days as d
+    inner join (
+        select user_id, min(toDate32(assigned_at) - if(experiment_id = 0, 14, 0)) as since from dirty_assignments group by user_id
+    ) as a on a.user_id = d.user_id
+    where d.user_id in (select user_id from dirty_assignments) and d.day >= (select min(toDate32(assigned_at)) - 14 from dirty_assignments)
+      and d.day >= a.since
+    group by day
+    union all
+    select j.day as day, 'assignments' as cause, 0 as events
+    from user_journeys as j
+    inner join (
+        select experiment_id, user_id, max(toDate32(assigned_at)) as since from dirty_assignments group by experiment_id, user_id
+    ) as a on a.experiment_id = j.experiment_id and a.user_id = j.user_id
+    where (j.experiment_id, j.user_id) in (select experiment_id, user_id from dirty_assignments)
+      and j.day < (select max(toDate32(assigned_at)) from dirty_assignments) and j.day < a.since
     group by day
     union all
     select toDate32(timestamp) as day, 'definitions' as cause, count() as events
