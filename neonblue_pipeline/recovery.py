@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     import httpx
 
 _CREATES = re.compile(
-    r"^create\s+(?:or\s+replace\s+)?(?:materialized\s+)?(?:table|view)\s+(?:if\s+not\s+exists\s+)?(\w+)",
+    r"^create\s+(?:table|(?:or\s+replace\s+)?(?:materialized\s+)?view)\s+(?:if\s+not\s+exists\s+)?(\w+)",
     re.MULTILINE | re.IGNORECASE,
 )
-_ALTERS = re.compile(r"^alter\s+table\s+(\w+)", re.MULTILINE | re.IGNORECASE)
+# A table that is replaced is written anew from itself: another file made it before.
+_ALTERS = re.compile(r"^(?:alter|create\s+or\s+replace)\s+table\s+(\w+)", re.MULTILINE | re.IGNORECASE)
 
 # The parts that can be broken.
 _SLOT, _TOPIC, TABLES, CONSUMER = "slot", "topic", "tables", "consumer"

@@ -22,6 +22,7 @@ def test_every_table_and_view_of_the_stream_is_missed_when_it_is_gone() -> None:
     files = expected_objects(sql_files("clickhouse"))
     assert files["raw_events_kafka"] == "clickhouse/110_raw_events_kafka.sql"
     assert files["landing_rows"] == "clickhouse/120_landing.sql"
+    assert files["events_rows"] == "clickhouse/130_events.sql"
     assert files["events_rows_from_incoming"] == files["events_processed"] == "clickhouse/131_events_views.sql"
     assert files["landing_from_kafka"] == "clickhouse/190_landing_from_kafka.sql"
     assert {"assignments_mv", "dead_letters", "dirty_days", "user_rollup", "experiment_results"} <= files.keys()
@@ -32,6 +33,7 @@ def test_a_table_that_is_made_again_gets_what_later_files_change() -> None:
     assert altering_files(files, ["events_rows"]) == [
         "clickhouse/132_events_codecs.sql",
         "clickhouse/133_events_at_rest.sql",
+        "clickhouse/134_events_by_day.sql",
         "clickhouse/175_merges.sql",
         "clickhouse/176_small_parts.sql",
     ]
