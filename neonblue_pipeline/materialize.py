@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from neonblue_pipeline.errors import JobFailed, PipelineError, SettingsMissing
+from neonblue_pipeline.settings import read_settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, EventLogEntry
@@ -23,11 +24,14 @@ def run_job(name: str) -> str:
     import dagster as dg
     from dagster._core.utils import make_new_run_id
 
+    from neonblue_pipeline import command_runs
     from neonblue_pipeline.definitions import defs
 
-    with dg.DagsterInstance.get() as instance:
+    settings, run_id = read_settings(), make_new_run_id()
+    with dg.DagsterInstance.get() as instance, command_runs.at_work(settings, run_id):
+        for abandoned in command_runs.end_abandoned(instance, settings):
+            print(f"  run {abandoned} had lost its process; it is recorded as failed", flush=True)
         job = defs.resolve_job_def(name)
-        run_id = make_new_run_id()
         progress = _Progress()
         _listen(instance, run_id, progress)
         # Dagster's own console lines would repeat ours; its event log keeps everything.
@@ -38,7 +42,7 @@ def run_job(name: str) -> str:
             run_id=run_id,
             run_config=run_config,
             raise_on_error=False,
-            tags={"neonblue/command": name},
+            tags={command_runs.TAG: name},
         )
     if not result.success:
         raise JobFailed(f"job '{name}' failed (Dagster run {run_id}): {progress.failure or 'see the run in Dagster'}")

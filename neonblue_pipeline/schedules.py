@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from neonblue_pipeline import jobs
+from neonblue_pipeline import command_runs, jobs
 from neonblue_pipeline.resources import Servers
 
 _UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
@@ -23,6 +23,7 @@ def live_rollups(context: dg.ScheduleEvaluationContext, servers: Servers) -> dg.
 
     A run costs seconds of a core, a look costs milliseconds.
     """
+    command_runs.end_abandoned(context.instance, servers.settings)
     under_way = context.instance.get_runs(dg.RunsFilter(job_name=jobs.live.name, statuses=_UNDER_WAY), limit=1)
     if under_way:
         return dg.SkipReason(f"run {under_way[0].run_id} is still under way")

@@ -13,7 +13,7 @@ from neonblue_pipeline import clickhouse, reconcile
 from neonblue_pipeline.arrival import await_arrival
 from neonblue_pipeline.replay import replay
 from neonblue_pipeline.verify import verify
-from tests.chaos import trial
+from tests.chaos import positions, trial
 from tests.chaos.faults import FAULTS
 from tests.chaos.load import Load
 from tests.chaos.target import Target
@@ -54,6 +54,12 @@ def test_nothing_acknowledged_is_lost_or_doubled_by(name: str, target: Target, l
     outcome = trial.run(target, load, FAULTS[name])
     assert (outcome.lost, outcome.doubled, outcome.invented) == (0, 0, 0)
     assert outcome.acked > 0
+
+
+def test_a_build_of_rollups_that_was_killed_holds_up_no_other(target: Target, load: Load) -> None:
+    """Its place in Dagster's pool is taken until its run is known to be over: others would wait for an hour."""
+    positions.kill_rollup(target)
+    trial.refresh(target)
 
 
 @pytest.mark.nightly  # the same without load and commands: tests/integration/pipeline/test_stream.py
