@@ -21,23 +21,18 @@ select day, arraySort(groupUniqArray(cause)) as causes, max(events) as events
 from (
     select day, 'events' as cause, sum(events) as events from dirty_days group by day
     union all
-    -- Who did something on a day that was built is in user_days; a day that was not has marks of its events.
-    select d.day as day, 'assignments' as cause, 0 as events
-    from user_days as d
-    inner join (
-        select user_id, min(toDate32(assigned_at) - if(experiment_id = 0, 14, 0)) as since from dirty_assignments group by user_id
-    ) as a on a.user_id = d.user_id
-    where d.user_id in (select user_id from dirty_assignments) and d.day >= (select min(toDate32(assigned_at)) - 14 from dirty_assignments)
-      and d.day >= a.since
+    -- Who did something on a day that was built is in user_days; a day that was not has marks of its events. Days are those of all
+    -- marked users together: of millions who are assigned at once a set fits into memory, and a table to join with does not.
+    select day, 'assignments' as cause, 0 as events
+    from user_days
+    where cityHash64(user_id) in (select cityHash64(user_id) from dirty_assignments)
+      and day >= (select min(toDate32(assigned_at) - if(experiment_id = 0, 14, 0)) from dirty_assignments)
     group by day
     union all
-    select j.day as day, 'assignments' as cause, 0 as events
-    from user_journeys as j
-    inner join (
-        select experiment_id, user_id, max(toDate32(assigned_at)) as since from dirty_assignments group by experiment_id, user_id
-    ) as a on a.experiment_id = j.experiment_id and a.user_id = j.user_id
-    where (j.experiment_id, j.user_id) in (select experiment_id, user_id from dirty_assignments)
-      and j.day < (select max(toDate32(assigned_at)) from dirty_assignments) and j.day < a.since
+    select day, 'assignments' as cause, 0 as events
+    from user_journeys
+    where (experiment_id, user_id) in (select experiment_id, user_id from dirty_assignments)
+      and day < (select max(toDate32(assigned_at)) from dirty_assignments)
     group by day
     union all
     select toDate32(timestamp) as day, 'definitions' as cause, count() as events
@@ -50,3 +45,5 @@ from (
 )
 group by day
 order by day
+-- Larger sets are not kept once more for the index.
+settings use_index_for_in_with_subqueries_max_values = 1000000

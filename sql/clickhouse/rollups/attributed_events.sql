@@ -1,6 +1,7 @@
 -- attributed_events: one row per event and experiment that it counts for, of the days {days}; of the {history} of users who were
 -- assigned since, only what they did before the day of that assignment
 -- An event counts from the assignment on, within the run, and for the experiment it names or, naming none, for all of the user's.
+-- Of the assignments only those of users with an event then are held in memory, however many there are.
 -- Events of the metrics' types in the 14 days before that are history (before), whichever experiment they name.
 insert into attributed_events (experiment_id, variant_id, variant_key, user_id, day, timestamp, id, event_type, page, value, score,
                                properties, created_at, before, counts_from)
@@ -18,7 +19,7 @@ from (
     from events_processed
     where event_date in {days:Array(Date32)}
       and timestamp >= toDateTime64({first_day:Date32}, 6, 'UTC') and timestamp < toDateTime64({last_day:Date32} + 1, 6, 'UTC')
-      and (not {history:Bool} or user_id in (select user_id from dirty_assignments))
+      and (not {history:Bool} or cityHash64(user_id) in (select cityHash64(user_id) from dirty_assignments))
 ) as e
 inner join (
     select a.user_id as user_id, a.experiment_id as experiment_id, a.variant_id as variant_id, a.variant_key as variant_key,
@@ -35,7 +36,12 @@ inner join (
         group by experiment_id
     ) as r on r.experiment_id = a.experiment_id
     where a.assigned_at < toDateTime64({last_day:Date32} + 15, 6, 'UTC')
-      and (not {history:Bool} or (a.experiment_id, a.user_id) in (select experiment_id, user_id from dirty_assignments))
+      and cityHash64(a.user_id) in (
+          select cityHash64(user_id)
+          from events_rows
+          where timestamp >= toDateTime64({first_day:Date32}, 6, 'UTC') and timestamp < toDateTime64({last_day:Date32} + 1, 6, 'UTC')
+      )
+      and (not {history:Bool} or cityHash64(a.experiment_id, a.user_id) in (select cityHash64(experiment_id, user_id) from dirty_assignments))
 ) as a on a.user_id = e.user_id
 where (not {history:Bool} or e.event_date < toDate32(a.assigned_at)) and if(e.timestamp < a.assigned_at,
          e.timestamp >= a.counts_from - toIntervalDay(14) and has(a.metric_types, e.event_type),
