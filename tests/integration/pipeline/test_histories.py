@@ -40,7 +40,7 @@ def parts(pipeline: Pipeline, table: str) -> set[str]:
 
 def as_a_whole(pipeline: Pipeline, x: int) -> dict[str, list[tuple[Any, ...]]]:
     """The experiment's rollups once all these days were built again."""
-    days = [day for (day,) in pipeline.clickhouse("select distinct day from user_days where day < '2018-12-31'")]
+    days = [day for (day,) in pipeline.clickhouse("select distinct day from user_days where toYear(day) = 2018")]
     replay.mark_days(pipeline.server, days)
     assert set(days) <= pipeline.build().days.keys()
     return pipeline.rollups(x)
@@ -82,7 +82,7 @@ def test_a_build_that_did_not_get_to_its_end_has_its_histories_added_once(pipeli
 def test_a_user_who_is_assigned_anew_has_no_history_of_the_assignment_before(pipeline: Pipeline) -> None:
     """Earlier than before, later, and not at all; the days between the two are built as a whole."""
     key, x, user = returning(pipeline)
-    for moment in (ASSIGNED, "2018-06-02T12:00:00Z", "2018-06-03T12:00:00Z", "2018-07-04T00:00:00Z", ASSIGNED, None):
+    for moment in (ASSIGNED, "2018-06-02T12:00:00Z", "2018-07-04T00:00:00Z", None):
         pipeline.postgres("select delete_assignment(%s, %s)", (key, user))
         if moment:
             pipeline.assign(key, {user: "new"}, assigned_at=moment)
