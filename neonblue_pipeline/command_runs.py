@@ -33,7 +33,8 @@ def end_abandoned(instance: "DagsterInstance", settings: Settings) -> list[str]:
 
     begun = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]))
     ended = []
-    for run in (run for run in begun if TAG in run.tags):
+    # One that is executed again by hand keeps the tag; a launcher began it, and Dagster watches it.
+    for run in (run for run in begun if TAG in run.tags and run.remote_job_origin is None):
         with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
             if not locks.try_take(connection, _lock_of(run.run_id)):
                 continue

@@ -177,14 +177,13 @@ def _build_days(clickhouse: ClickHouse, days: list[date], rows: dict[str, int]) 
 def _stage(clickhouse: ClickHouse, days: list[date], names: Sequence[str], *, history: bool) -> None:
     """Fills the staging tables of `names` for `days`; what `history` is: sql/clickhouse/rollups/attributed_events."""
     _truncate(clickhouse, _staged_rows(clickhouse))  # a build that was killed may have left rows
-    window: dict[str, Any] = {"days": days, "first_day": days[0], "last_day": days[-1]}
     # The table's parts are written by two threads; the rollups, which are smaller, gain nothing by it.
     clickhouse.command(
-        read_sql("clickhouse/rollups/attributed_events"), window | {"history": history}, max_insert_threads=2
+        read_sql("clickhouse/rollups/attributed_events"), {"days": days, "history": history}, max_insert_threads=2
     )
     in_portions = list(portions(rows_by_experiment(clickhouse, _ATTRIBUTED), _PORTION))
     for name in names:
-        for parameters in in_portions if name in _IN_PORTIONS else [window if name in OF_USERS else None]:
+        for parameters in in_portions if name in _IN_PORTIONS else [{"days": days} if name in OF_USERS else None]:
             clickhouse.command(read_sql(f"clickhouse/rollups/{name}"), parameters, **_MANY_PARTITIONS)
 
 

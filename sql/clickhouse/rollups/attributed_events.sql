@@ -18,7 +18,6 @@ from (
     select user_id, experiment_id, event_date, timestamp, id, event_type, page, value, score, properties, created_at
     from events_processed
     where event_date in {days:Array(Date32)}
-      and timestamp >= toDateTime64({first_day:Date32}, 6, 'UTC') and timestamp < toDateTime64({last_day:Date32} + 1, 6, 'UTC')
       and (not {history:Bool} or cityHash64(user_id) in (select cityHash64(user_id) from dirty_assignments))
 ) as e
 inner join (
@@ -35,12 +34,8 @@ inner join (
         from metric_rules
         group by experiment_id
     ) as r on r.experiment_id = a.experiment_id
-    where a.assigned_at < toDateTime64({last_day:Date32} + 15, 6, 'UTC')
-      and cityHash64(a.user_id) in (
-          select cityHash64(user_id)
-          from events_rows
-          where timestamp >= toDateTime64({first_day:Date32}, 6, 'UTC') and timestamp < toDateTime64({last_day:Date32} + 1, 6, 'UTC')
-      )
+    where a.assigned_at < toDateTime64(arrayMax({days:Array(Date32)}) + 15, 6, 'UTC')
+      and cityHash64(a.user_id) in (select cityHash64(user_id) from events_rows where toDate32(timestamp) in {days:Array(Date32)})
       and (not {history:Bool} or cityHash64(a.experiment_id, a.user_id) in (select cityHash64(experiment_id, user_id) from dirty_assignments))
 ) as a on a.user_id = e.user_id
 where (not {history:Bool} or e.event_date < toDate32(a.assigned_at)) and if(e.timestamp < a.assigned_at,

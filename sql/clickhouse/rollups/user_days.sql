@@ -9,5 +9,4 @@ select event_date, user_id,
        arraySort(groupArrayIf(assumeNotNull(experiment_id), experiment_id is not null and ifNull(timestamp < assignment_at, false)))
 from events_processed
 where event_date in {days:Array(Date32)}
-  and timestamp >= toDateTime64({first_day:Date32}, 6, 'UTC') and timestamp < toDateTime64({last_day:Date32} + 1, 6, 'UTC')
 group by event_date, user_id
