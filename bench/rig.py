@@ -27,7 +27,7 @@ _ANALYTIC = (
     *("events_rows", "assignments_rows", "variant_sightings", "experiments_rows", "dirty_days", "dirty_assignments"),
     *("user_rollup", "user_days", "hourly_metrics", "daily_metrics", "user_journeys", "experiment_summary"),
     *("rolled_definitions", "experiment_results_rows", "experiment_quality_rows", "experiment_segments_rows"),
-    "experiment_dimensions_rows",
+    *("experiment_dimensions_rows", "changed_experiments"),
 )
 _LANDED = "select uniqExact(outbox_id) from landing_rows where created_at < {until:DateTime64(6, 'UTC')}"
 _FOUND = "select count(), uniqExact(id) from events_processed where created_at < {until:DateTime64(6, 'UTC')}"

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from neonblue_pipeline.assets import checks
+from neonblue_pipeline.assets.rollups import Extent
 
 # Looked at by a job of their own, not by every job that makes the assets they are shown on.
 _WATCHING = dg.AssetSelection.checks(checks.probes_find_nothing, checks.one_variant_a_user)
@@ -10,16 +11,23 @@ _AUDIT = dg.AssetSelection.checks(checks.audit_log_is_whole)
 _ROLLUPS = dg.AssetSelection.groups("rollups", "results") - _WATCHING
 _RECONCILIATION = dg.AssetSelection.assets("reconciliation") - _WATCHING
 
+OF_ALL = dg.RunConfig(ops={"rollups": Extent(of_all=True)})
+
 setup = dg.define_asset_job(
     "setup",
     selection=dg.AssetSelection.groups("postgres", "stream", "clickhouse") - _WATCHING - _AUDIT,
     description="Everything that must stand before the first event: schemas, topic, connector, tap. Safe to repeat.",
 )
 live = dg.define_asset_job(
-    "live", selection=_ROLLUPS, description="Rollups of the days that changed, and the results that follow from them."
+    "live",
+    selection=_ROLLUPS,
+    description="Rollups of the days that changed, and results of the experiments of which anything did.",
 )
 refresh = dg.define_asset_job(
-    "refresh", selection=_ROLLUPS | _RECONCILIATION, description="Rollups, results and reconciliation, now."
+    "refresh",
+    selection=_ROLLUPS | _RECONCILIATION,
+    config=OF_ALL,
+    description="Rollups, results of all experiments and reconciliation, now.",
 )
 hourly = dg.define_asset_job(
     "hourly",
@@ -29,8 +37,9 @@ hourly = dg.define_asset_job(
 daily = dg.define_asset_job(
     "daily",
     selection=_ROLLUPS | dg.AssetSelection.groups("upkeep") | _AUDIT,
-    description="Day partitions ahead, old cut-offs thinned, old Dagster runs deleted; results, and a proof of the "
-    "audit log, once a day in any case.",
+    config=OF_ALL,
+    description="Day partitions ahead, old cut-offs thinned, old Dagster runs deleted; results of all experiments, "
+    "and a proof of the audit log, once a day in any case.",
 )
 health = dg.define_asset_job(
     "health",

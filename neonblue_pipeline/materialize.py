@@ -36,11 +36,11 @@ def run_job(name: str) -> str:
         _listen(instance, run_id, progress)
         # Dagster's own console lines would repeat ours; its event log keeps everything.
         logging.getLogger("dagster").handlers.clear()
-        run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        quiet: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            run_config=run_config,
+            run_config={**(job.run_config or {}), **quiet},
             raise_on_error=False,
             tags={command_runs.TAG: name},
         )

@@ -1,4 +1,4 @@
-"""Publishes the results of all experiments: reads what tests need, writes rows in the order readers rely on."""
+"""Publishes results of the experiments that changed: reads what tests need, writes rows in the order readers want."""
 
 import time
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from neonblue_pipeline.sqlfiles import read_sql
 class _Step(NamedTuple):
     """A table to fill, by the file of its name or `file`; only where a metric's terms meet the condition `needs`.
 
-    by: "" where its statement takes no parameters; "experiments" where it takes {first} and {last}; "users" where it
-        takes a bucket of their users, too.
+    by: "" where its statement takes no parameters; "portions" where it takes {first} and {last}; "users" where it takes
+        a bucket of their users, too.
     """
 
     table: str
@@ -26,17 +26,16 @@ class _Step(NamedTuple):
 
 # In this order, each from those before it. Analysing a statement takes as long as running it on a small database.
 _STEPS = (
-    _Step("crossed_users"),
     _Step("experiment_cutoffs"),
     _Step("metric_terms"),
     _Step("assigned_counts"),
     _Step("compared_counts"),
-    _Step("metric_caps", needs="cap_percentile is not null", by="experiments"),
+    _Step("metric_caps", needs="cap_percentile is not null", by="portions"),
     _Step("metric_sums", "metric_sums_of_values", needs="not counted and kind != 'ratio'", by="users"),
     _Step("metric_sums", "metric_sums_of_ratios", needs="kind = 'ratio'", by="users"),
     _Step("metric_sums", "metric_sums_of_counts", needs="counted and kind != 'funnel'", by="users"),
     _Step("metric_sums", "metric_sums_of_funnels", needs="kind = 'funnel'", by="users"),
-    _Step("metric_quantiles", needs="quantile is not null", by="experiments"),
+    _Step("metric_quantiles", needs="quantile is not null", by="portions"),
 )
 # In portions of so many rows of user_rollup users are grouped in less memory, in two thirds of the time of all at once.
 _PORTION_ROWS = 2_000_000
@@ -57,18 +56,20 @@ class Published(NamedTuple):
 def sufficient_statistics(clickhouse: ClickHouse) -> list[dict[str, Any]]:
     """Says anew who is compared (sql/clickhouse/220_compared_users), then reads the rows of sufficient_statistics.
 
-    Call it, and read what else rests on those tables, under `rollup.lock`.
+    Of the experiments that changed since results were written (`rollup.tell_changed`). Call it, and read what else
+    rests on those tables, under `rollup.lock`.
     """
+    changed = [int(row[0]) for row in clickhouse.rows("select distinct experiment_id from changed_experiments")]
+    _find_crossed_users(clickhouse, changed)
     for table in dict.fromkeys(step.table for step in _STEPS):
         clickhouse.command(f"truncate table {table}")
     # Those without rows, too: a quantile over users is 0 where none did anything.
-    known = [int(row[0]) for row in clickhouse.rows("select experiment_id from experiment_definitions")]
-    sizes = dict.fromkeys(known, 0) | rows_by_experiment(clickhouse, "user_rollup")
-    by_users = list(portions(sizes, _PORTION_ROWS))
+    rows = rows_by_experiment(clickhouse, "user_rollup")
+    by_users = list(portions({experiment: rows.get(experiment, 0) for experiment in changed}, _PORTION_ROWS))
     parameters_of: dict[str, list[dict[str, int] | None]] = {
         "": [None],
         "users": [*by_users],
-        "experiments": [{"first": one["first"], "last": one["last"]} for one in by_users if one["bucket"] == 0],
+        "portions": [{"first": one["first"], "last": one["last"]} for one in by_users if one["bucket"] == 0],
     }
     for step in _STEPS:
         if not step.needs or clickhouse.rows(f"select 1 from metric_terms where {step.needs} limit 1"):  # noqa: S608
@@ -77,10 +78,19 @@ def sufficient_statistics(clickhouse: ClickHouse) -> list[dict[str, Any]]:
     return clickhouse.read("sufficient_statistics")
 
 
-def publish(clickhouse: ClickHouse) -> Published:
-    """Results, quality and results by dimension of every experiment at its cut-off; call it under `rollup.lock`.
+def _find_crossed_users(clickhouse: ClickHouse, experiments: list[int]) -> None:
+    """Those of other experiments stay, since readers ask for them, too."""
+    those = {"experiments": experiments}
+    clickhouse.command(
+        "alter table crossed_users delete where experiment_id in {experiments:Array(UInt64)}", those, mutations_sync=2
+    )
+    clickhouse.command(read_sql("clickhouse/compared/crossed_users"), those)
 
-    Again without new facts it writes the same rows; those by dimension only where they may differ.
+
+def publish(clickhouse: ClickHouse) -> Published:
+    """Results, quality and results by dimension of the experiments that changed; call it under `rollup.lock`.
+
+    Each at its cut-off: again without new facts it writes the same rows, those by dimension only where they may differ.
     """
     started = time.monotonic()
     cells = sufficient_statistics(clickhouse)
@@ -94,6 +104,7 @@ def publish(clickhouse: ClickHouse) -> Published:
     clickhouse.insert("experiment_dimensions_rows", DIMENSION_COLUMNS, by_dimension)
     # Last: readers take the latest cut-off from here, so they never see a half-written one.
     clickhouse.insert("experiment_quality_rows", QUALITY_COLUMNS, quality)
+    clickhouse.command("truncate table changed_experiments")
     seconds = {"seconds_reading": round(read - started, 3), "seconds": round(time.monotonic() - started, 3)}
     return Published(cells, results, quality, len(by_segment), seconds)
 

@@ -65,8 +65,11 @@ def lock(settings: Settings) -> Iterator[None]:
         yield
 
 
-def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
+def build(clickhouse: ClickHouse, settings: Settings, *, of_all: bool = False) -> Rolled:
     """Rebuilds the dirty days of all rollups, and the summary; call it under `lock`. Again, it changes nothing.
+
+    of_all: summary, and then results (`publication.publish`), are made of all experiments, and else of those that may
+        have changed.
 
     A mark is deleted when its block was committed before the build began: only then is it sure that every row it
     tells of was read. Marks of blocks still on their way make their day be built again next time.
@@ -87,11 +90,17 @@ def build(clickhouse: ClickHouse, settings: Settings) -> Rolled:
             rolled.days[day], arrived[day] = ["assignments"], 0
     for days in batches(_events_of(clickhouse, arrived), settings.rollup_batch_events):
         rolled.attributed_events += _build_days(clickhouse, days, rolled.rows)
+    tell_changed(clickhouse, list(rolled.days), of_all=of_all)
     rolled.rows[SUMMARY] = _build_summary(clickhouse)
     clickhouse.insert("rolled_definitions", _DEFINITION, definitions)
     rolled.marks_left = _forget_marks(clickhouse, committed, ends, seen_until)
     rolled.seconds = time.monotonic() - started
     return rolled
+
+
+def tell_changed(clickhouse: ClickHouse, days: list[date], *, of_all: bool) -> None:
+    """Adds to changed_experiments those that may differ now that `days` are built, while what marked them is there."""
+    clickhouse.command(read_sql("clickhouse/rollups/changed_experiments"), {"days": days, "all": of_all})
 
 
 def days_without_events_until(clickhouse: ClickHouse) -> date:

@@ -33,7 +33,7 @@ def live_rollups(context: dg.ScheduleEvaluationContext, servers: Servers) -> dg.
             return dg.SkipReason(f"the last build took {last.end_time - last.start_time:.0f} s; due in {rest:.0f} s")
     with servers.clickhouse("dagster schedule live_rollups") as clickhouse:
         pending = clickhouse.read("pending_rollups")[0]
-    counts = {name: pending[name] for name in ("blocks_of_events", "assignments", "definitions")}
+    counts = {name: pending[name] for name in ("blocks_of_events", "assignments", "definitions", "experiments")}
     if not any(counts.values()):
         return dg.SkipReason("nothing changed since the last build")
     return dg.RunRequest(tags={f"neonblue/{name}": str(count) for name, count in counts.items()})
@@ -46,7 +46,11 @@ hourly = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 daily = dg.ScheduleDefinition(
-    name="daily_upkeep", job=jobs.daily, cron_schedule="17 0 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+    name="daily_upkeep",
+    job=jobs.daily,
+    run_config=jobs.OF_ALL,  # a schedule does not take over what is set at its job
+    cron_schedule="17 0 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 health = dg.ScheduleDefinition(
     name="canary", job=jobs.health, cron_schedule="*/10 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING

@@ -17,6 +17,12 @@ _ABOUT = {
 }
 
 
+class Extent(dg.Config):
+    """of_all: summary and results of all experiments are made again, also of those of which nothing changed."""
+
+    of_all: bool = False
+
+
 @dg.multi_asset(
     name="rollups",
     specs=[
@@ -35,7 +41,7 @@ _ABOUT = {
     pool="rollups",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
 )
-def rollups(context: dg.AssetExecutionContext, servers: Servers) -> Iterator[dg.MaterializeResult]:
+def rollups(context: dg.AssetExecutionContext, config: Extent, servers: Servers) -> Iterator[dg.MaterializeResult]:
     """Builds every rollup again for the UTC days that changed since the last build, for all experiments at once.
 
     Late events, late assignments and changed definitions make their days dirty. A day is built in staging from the
@@ -44,7 +50,7 @@ def rollups(context: dg.AssetExecutionContext, servers: Servers) -> Iterator[dg.
     """
     settings = servers.settings
     with rollup.lock(settings), servers.clickhouse(comment(context)) as clickhouse:
-        rolled = rollup.build(clickhouse, settings)
+        rolled = rollup.build(clickhouse, settings, of_all=config.of_all)
     days = sorted(rolled.days)
     context.log.info(
         "built %d days, %d attributed events in %.2f s", len(days), rolled.attributed_events, rolled.seconds

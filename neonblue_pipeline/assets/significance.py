@@ -37,7 +37,7 @@ from neonblue_pipeline.resources import Servers, comment
     retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
 )
 def significance(context: dg.AssetExecutionContext, servers: Servers) -> Iterator[dg.MaterializeResult]:
-    """All experiments in one query and a handful of vectorised tests, on all data that is rolled up.
+    """All experiments of which anything changed in one query and a handful of vectorised tests, on all data rolled up.
 
     The cut-off is the acceptance of an experiment's last fact; without new facts the same rows are written again.
     """

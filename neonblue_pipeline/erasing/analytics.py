@@ -102,7 +102,7 @@ def delete(clickhouse: ClickHouse, tell: Callable[[str], None]) -> dict[str, int
 def build(clickhouse: ClickHouse, settings: Settings, found: dict[str, list[str]]) -> None:
     """Rollups of the person's days and results of their experiments, made without them; call it under `rollup.lock`."""
     replay.mark_days(clickhouse, [date.fromisoformat(day) for day in found.get("day", [])])
-    rollup.build(clickhouse, settings)
+    rollup.build(clickhouse, settings, of_all=True)  # what is gone no longer says what it changes
     experiments = [int(number) for number in found.get("experiment", [])]
     if experiments:
         _forget_results(clickhouse, experiments, found.get("segment", []))

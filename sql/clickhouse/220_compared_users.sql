@@ -1,7 +1,8 @@
 -- 220_compared_users.sql (ClickHouse): which users are compared, since when, and what each of them contributes to a metric
--- Grain:  tables, filled by compared/*.sql when results are made: crossed_users: experiment × user; experiment_cutoffs: experiment;
---         metric_terms, metric_caps: experiment × metric; assigned_counts: experiment × variant × phase; compared_counts,
---         metric_quantiles: experiment × metric × variant; metric_sums: the same × segment × portion of the users
+-- Grain:  tables, filled by compared/*.sql when results are made: crossed_users: experiment × user; and, only of the experiments whose
+--         results were made last: experiment_cutoffs: experiment; metric_terms, metric_caps: experiment × metric; assigned_counts:
+--         experiment × variant × phase; compared_counts, metric_quantiles: experiment × metric × variant; metric_sums: the same ×
+--         segment × portion of the users
 --         views: experiment_runs: experiment; users_in_several_variants, assigned_users: experiment × user; ripe_users: experiment
 --         × metric × user, only of metrics with a window; those below the same, only users with rows: counted_rows: by day, counted_users: who did it;
 --         funnel_users: how far they came; summed_users: capped sums; metric_users: all kinds; of the experiments first to last,
@@ -12,7 +13,7 @@
 -- Units:  of each user y: the metric (1 or 0 for a proportion, retention or funnel; else the sum, at most cap), d: a ratio's denominator,
 --         x, z: the same two before the assignment; whole numbers of y_unit, ... reached: steps of a funnel done in order
 -- Time:   cutoff_at is the acceptance of the experiment's last fact; windows are over by then and by the end of the run
--- Rerun:  makes the tables anew, empty, and replaces the views
+-- Rerun:  makes the tables anew, empty, replaces the views, and has results of all experiments made by the new rules
 -- Apply:  again
 -- Tables, because a view is analysed anew wherever a statement names it: the same as views cost 3 s on a small database.
 -- Sums of floats depend on the order of adding. Here values are counted in a unit of 2^-99 of the largest that any user can have,
@@ -114,8 +115,12 @@ create or replace view users_in_several_variants as
 select s.experiment_id as experiment_id, s.user_id as user_id
 from variant_sightings as s
 inner join (select experiment_id, variant_key from experiment_variants) as v on v.experiment_id = s.experiment_id and v.variant_key = s.variant
-where cityHash64(s.experiment_id, s.user_id) in (
-    select cityHash64(experiment_id, user_id) as pair from variant_sightings group by pair having count() > 1
+where s.experiment_id in {experiments:Array(UInt64)} and cityHash64(s.experiment_id, s.user_id) in (
+    select cityHash64(experiment_id, user_id) as pair
+    from variant_sightings
+    where experiment_id in {experiments:Array(UInt64)}
+    group by pair
+    having count() > 1
 )
 group by experiment_id, user_id
 having min(s.variant) != max(s.variant);
@@ -144,7 +149,8 @@ create or replace view ripe_users as
 select m.experiment_id as experiment_id, m.metric as metric, a.variant_id as variant_id, a.user_id as user_id
 from assigned_users as a
 inner join (select * from metric_terms where to_seconds is not null and started_at is not null) as m on m.experiment_id = a.experiment_id
-where greatest(a.assigned_at, assumeNotNull(m.started_at)) <= m.ripe_until;
+where a.experiment_id in (select experiment_id from metric_terms where to_seconds is not null)
+  and greatest(a.assigned_at, assumeNotNull(m.started_at)) <= m.ripe_until;
 
 -- position is the metric's in its experiment.
 create or replace view counted_rows as
@@ -252,3 +258,5 @@ from (
     group by experiment_id, position, variant_id, dimension, segment
 ) as c
 inner join metric_terms as t on t.experiment_id = c.experiment_id and t.position = c.position;
+
+insert into changed_experiments select experiment_id from experiment_definitions;

@@ -35,6 +35,7 @@ with
                sum(countEqual(u.early_of, a.experiment_id)) as early
         from assigned_users as a
         inner join user_days as u on u.user_id = a.user_id
+        where a.experiment_id in (select experiment_id from experiment_cutoffs)
         group by experiment_id, day
         settings join_algorithm = 'full_sorting_merge'
     ),

@@ -5,4 +5,5 @@ select a.experiment_id as experiment_id, a.variant_id as variant_id,
        count() as users, countIf(a.attributes != '{}') as told, countIf(a.assigned_at > r.recent_from) as recent
 from assigned_users as a
 left join (select experiment_id, recent_from, phases.1 as began from experiment_runs) as r on r.experiment_id = a.experiment_id
+where a.experiment_id in (select experiment_id from experiment_cutoffs)
 group by experiment_id, variant_id, place

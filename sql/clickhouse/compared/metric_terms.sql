@@ -21,6 +21,7 @@ left join (
         select experiment_id, metric,
                (max(abs(value_sum)), max(abs(denominator_sum)), max(abs(history_sum)), max(abs(history_denominator))) as of_day
         from user_rollup
+        where experiment_id in (select experiment_id from experiment_cutoffs)
         group by experiment_id, metric, day
     )
     group by experiment_id, metric

@@ -10,8 +10,8 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
 
-from neonblue_pipeline import publication
-from neonblue_pipeline.publication import publish
+from neonblue_pipeline import publication, rollup
+from neonblue_pipeline.publication import Published, publish
 from neonblue_stats import Moments, relative_lift
 from tests.integration.pipeline.conftest import Pipeline
 from tests.integration.pipeline.test_significance import ARMS, ASSIGNED, create, event
@@ -42,6 +42,11 @@ def published(pipeline: Pipeline, x: int, events: Sequence[dict[str, Any]]) -> d
         "segments": pipeline.server.read("experiment_segments", experiment_id=x, dimension=""),
         "dimensions": pipeline.server.read("experiment_dimensions", experiment_id=x, dimension=""),
     }
+
+
+def published_again(pipeline: Pipeline) -> Published:
+    rollup.tell_changed(pipeline.server, [], of_all=True)
+    return publish(pipeline.server)
 
 
 def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_differs_is_warned_of(pipeline):
@@ -117,8 +122,7 @@ def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_
     assert (by_device["known_before"], by_device["strat_abs_estimate"]) == (False, None)
     # A cut-off of the last hour is computed again, as facts accepted before it may still arrive.
     assert {"experiment_id": x, "users": len(users)} in pipeline.server.read("segments_to_compute")
-    again = publish(pipeline.server)
-    assert again.segments
+    assert published_again(pipeline).segments
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found["segments"]
     assert pipeline.clickhouse("select count() from user_segments") == [(0,)]
     assert pipeline.clickhouse("select count() from user_traits") == [(0,)]
@@ -147,7 +151,7 @@ def test_segments_of_a_proportion_vary_as_their_users_do_whatever_those_did_befo
         assert (row["rel_low"], row["rel_high"]) == pytest.approx((float(expected.low), float(expected.high)))
     small_portions(publication, x, 29)
     monkeypatch.setattr(publication, "_SEGMENTED_USERS", 41)
-    publish(pipeline.server)
+    assert published_again(pipeline).segments
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found
 
 

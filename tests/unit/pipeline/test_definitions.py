@@ -6,10 +6,9 @@ import sys
 import dagster as dg
 import pytest
 
-from neonblue_pipeline import connector
+from neonblue_pipeline import connector, jobs, schedules
 from neonblue_pipeline.definitions import defs
 from neonblue_pipeline.errors import SettingsMissing
-from neonblue_pipeline.schedules import rest_left_s
 from neonblue_pipeline.settings import Settings, read_settings
 
 IMPORT_WITHOUT_NETWORK = """
@@ -48,6 +47,20 @@ def test_the_asset_graph_leads_from_the_outbox_to_the_results() -> None:
     assert way | {"user_rollup", "assignments_mv"} <= upstream("experiment_results")
 
 
+def test_results_of_all_experiments_are_made_once_a_day_and_by_refresh_and_else_of_those_that_changed() -> None:
+    (daily,) = schedules.daily.evaluate_tick(dg.build_schedule_context()).run_requests or ()
+    configs = {
+        jobs.daily.name: daily.run_config,
+        jobs.refresh.name: defs.resolve_job_def(jobs.refresh.name).run_config,
+        jobs.live.name: {},  # its schedule tells none
+    }
+    found = {
+        name: dg.validate_run_config(defs.resolve_job_def(name), config)["ops"]["rollups"]["config"]["of_all"]
+        for name, config in configs.items()
+    }
+    assert found == {"daily": True, "refresh": True, "live": False}
+
+
 def test_every_schedule_and_sensor_runs_from_the_start() -> None:
     repository = defs.get_repository_def()
     assert {s.name: s.default_status for s in repository.schedule_defs} == dict.fromkeys(
@@ -60,8 +73,8 @@ def test_every_schedule_and_sensor_runs_from_the_start() -> None:
 
 def test_builds_of_rollups_take_at_most_a_fifth_of_the_time() -> None:
     started_at, ended_at = 1000.0, 1030.0
-    assert rest_left_s(started_at, ended_at, now=1149.0) == 1.0
-    assert rest_left_s(started_at, ended_at, now=1151.0) < 0.0
+    assert schedules.rest_left_s(started_at, ended_at, now=1149.0) == 1.0
+    assert schedules.rest_left_s(started_at, ended_at, now=1151.0) < 0.0
 
 
 def test_no_asset_is_partitioned_by_experiment_or_by_anything() -> None:
