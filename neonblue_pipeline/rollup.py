@@ -24,7 +24,8 @@ Key = TypeVar("Key", int, date)
 BY_DAY = ("user_rollup", "hourly_metrics", "daily_metrics", "user_journeys")
 # As BY_DAY, but of no experiment: what is true of a user whatever he takes part in.
 OF_USERS = ("user_days",)
-_REBUILT = (*BY_DAY, *OF_USERS)
+# In the order of building: user_journeys asks user_days how many events a user has.
+_REBUILT = (*OF_USERS, *BY_DAY)
 SUMMARY = "experiment_summary"
 _ATTRIBUTED = "attributed_events"
 # In portions of so many events: what does not fit into memory the engine groups on disk, two to four times as slowly.

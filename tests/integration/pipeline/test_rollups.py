@@ -99,6 +99,31 @@ def test_a_build_in_portions_gives_the_same_rows(pipeline: Pipeline, small_porti
     assert [pipeline.rollups(x) for _, x in made] == before
 
 
+def test_the_steps_of_a_user_are_the_first_thousand_of_the_day_however_many_he_has(pipeline: Pipeline) -> None:
+    key, x = pipeline.create_experiment(METRICS)
+    numbers = {f"u-{uuid4()}": 1_100, f"busy-{uuid4()}": 10_100}
+    pipeline.assign(key, dict.fromkeys(numbers, "new"))
+    events = [
+        {
+            "user_id": user,
+            "event_type": "page_view",
+            "timestamp": f"{DAY}T{10 + n // 3600}:{n // 60 % 60:02d}:{n % 60:02d}Z",
+        }
+        for user, number in numbers.items()
+        for n in range(number)
+    ]
+    random.Random(1).shuffle(events)
+    sent = [pipeline.send(events[first : first + 1000]) for first in range(0, len(events), 1000)]
+    pipeline.await_events([id for ids in sent for id in ids])
+    pipeline.build()
+    journeys = "select user_id, events, steps.timestamp from user_journeys where experiment_id = {x:UInt64}"
+    found = {user: (count, moments) for user, count, moments in pipeline.clickhouse(journeys, x=x)}
+    assert {user: count for user, (count, _) in found.items()} == numbers
+    for user in numbers:
+        of_user = sorted(event["timestamp"] for event in events if event["user_id"] == user)
+        assert [f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in found[user][1]] == of_user[:1000]
+
+
 def test_a_late_event_builds_its_day_again_and_no_other(pipeline: Pipeline) -> None:
     key, x = pipeline.create_experiment(METRICS)
     user = f"u-{uuid4()}"

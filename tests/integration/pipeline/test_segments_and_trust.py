@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
 
-from neonblue_pipeline import publication, rollup
+from neonblue_pipeline import publication
 from neonblue_pipeline.publication import Published, publish
 from neonblue_stats import Moments, relative_lift
 from tests.integration.pipeline.conftest import Pipeline
@@ -44,8 +44,8 @@ def published(pipeline: Pipeline, x: int, events: Sequence[dict[str, Any]]) -> d
     }
 
 
-def published_again(pipeline: Pipeline) -> Published:
-    rollup.tell_changed(pipeline.server, [], of_all=True)
+def published_again(pipeline: Pipeline, x: int) -> Published:
+    pipeline.server.insert("changed_experiments", ["experiment_id"], [[x]])
     return publish(pipeline.server)
 
 
@@ -122,7 +122,7 @@ def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_
     assert (by_device["known_before"], by_device["strat_abs_estimate"]) == (False, None)
     # A cut-off of the last hour is computed again, as facts accepted before it may still arrive.
     assert {"experiment_id": x, "users": len(users)} in pipeline.server.read("segments_to_compute")
-    assert published_again(pipeline).segments
+    assert published_again(pipeline, x).segments
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found["segments"]
     assert pipeline.clickhouse("select count() from user_segments") == [(0,)]
     assert pipeline.clickhouse("select count() from user_traits") == [(0,)]
@@ -151,7 +151,7 @@ def test_segments_of_a_proportion_vary_as_their_users_do_whatever_those_did_befo
         assert (row["rel_low"], row["rel_high"]) == pytest.approx((float(expected.low), float(expected.high)))
     small_portions(publication, x, 29)
     monkeypatch.setattr(publication, "_SEGMENTED_USERS", 41)
-    assert published_again(pipeline).segments
+    assert published_again(pipeline, x).segments
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found
 
 
