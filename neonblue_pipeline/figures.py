@@ -56,7 +56,8 @@ NEWEST_LANDED = Series(
 )
 DEAD_LETTERS = Series("neonblue_dead_letters_open", "Messages that could not be read and that nobody sent again.")
 ROLLUP_WAITING = Series(
-    "neonblue_rollup_waiting_seconds", "For how long the oldest change has not been in the rollups; 0: all are in."
+    "neonblue_rollup_waiting_seconds",
+    "For how long the oldest change has not been in rollups and results; 0: all are in.",
 )
 ROLLUP_BUILT = Series(
     "neonblue_rollup_built_timestamp_seconds", "Unix time at which rows of the rollup were written last.", ("rollup",)

@@ -259,4 +259,4 @@ from (
 ) as c
 inner join metric_terms as t on t.experiment_id = c.experiment_id and t.position = c.position;
 
-insert into changed_experiments select experiment_id from experiment_definitions;
+insert into changed_experiments (experiment_id) select experiment_id from experiment_definitions;

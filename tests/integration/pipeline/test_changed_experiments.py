@@ -143,8 +143,12 @@ def test_what_changes_an_experiment_that_ended_is_in_its_results_as_if_all_were_
         change(pipeline, of)
     pipeline.await_everything()
     pipeline.build()  # results did not get written after it
+    pending = pipeline.server.read("pending_rollups")[0]
+    assert pending["experiments"] >= len(ids)
+    assert pending["oldest_at"]
     missing = ids - published(pipeline)
     assert not missing, [change.__name__ for change, of in zip(CHANGES, over, strict=True) if of.id in missing]
+    assert pipeline.server.read("pending_rollups")[0]["experiments"] == 0
     found = {x: written(pipeline, x) for x in ids}
     assert not ids & published(pipeline)
     assert {x: written(pipeline, x) for x in ids} == found
