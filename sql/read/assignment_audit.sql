@@ -7,10 +7,11 @@
 -- Time:   recent_days: at most 7, since the start or the making of the experiment, until the cut-off
 with
     assigned as (select experiment_id, sum(users) as users, sum(recent) as recent from assigned_counts group by experiment_id),
+    left_out as (select experiment_id, user_id from crossed_users where experiment_id in (select experiment_id from experiment_cutoffs)),
     crossed as (
         select experiment_id, count() as users
         from assignments_mv
-        where (experiment_id, user_id) in (select experiment_id, user_id from crossed_users)
+        where (experiment_id, user_id) in (select experiment_id, user_id from left_out)
         group by experiment_id
     ),
     -- The summary knows how many of all users; who was seen in several variants is taken off.
@@ -23,7 +24,7 @@ with
         left join (
             select experiment_id, variant_id, uniqExact(user_id) as active, uniqExactIf(user_id, exposures > 0) as exposed
             from user_journeys
-            where (experiment_id, user_id) in (select experiment_id, user_id from crossed_users)
+            where (experiment_id, user_id) in (select experiment_id, user_id from left_out)
             group by experiment_id, variant_id
         ) as c on c.experiment_id = s.experiment_id and c.variant_id = s.variant_id
         where s.active_users > c.active

@@ -21,7 +21,9 @@ from (
         inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
         where u.experiment_id between {first:UInt64} and {last:UInt64} and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where cap_percentile is not null)
           and u.counts_from <= m.ripe_until
-          and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
+          and (u.experiment_id, u.user_id) not in (
+              select experiment_id, user_id from crossed_users where experiment_id between {first:UInt64} and {last:UInt64}
+          )
         group by experiment_id, metric, u.user_id
     ) as u
     inner join (select experiment_id, metric, sum(users) as users from compared_counts group by experiment_id, metric) as n

@@ -13,7 +13,9 @@ with
         inner join quantile_rules as m on m.experiment_id = u.experiment_id and m.metric = u.metric
         where u.experiment_id between {first:UInt64} and {last:UInt64} and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where quantile is not null)
           and u.counts_from <= m.ripe_until
-          and (u.experiment_id, u.user_id) not in (select experiment_id, user_id from crossed_users)
+          and (u.experiment_id, u.user_id) not in (
+              select experiment_id, user_id from crossed_users where experiment_id between {first:UInt64} and {last:UInt64}
+          )
         group by experiment_id, metric, variant_id, u.user_id
     ),
     -- A level a step: an alias that is used twice is analysed twice, and so are those in it.

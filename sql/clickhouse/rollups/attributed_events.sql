@@ -1,8 +1,8 @@
 -- attributed_events: one row per event and experiment that it counts for, of the days {days}; of the {history} of users who were
 -- assigned since, only what they did before the day of that assignment
 -- An event counts from the assignment on, within the run, and for the experiment it names or, naming none, for all of the user's.
--- Of the assignments only those of users with an event then are held in memory, however many there are.
 -- Events of the metrics' types in the 14 days before that are history (before), whichever experiment they name.
+-- Of the assignments only those of users with an event on {days} are held in memory, however many there are.
 insert into attributed_events (experiment_id, variant_id, variant_key, user_id, day, timestamp, id, event_type, page, value, score,
                                properties, created_at, before, counts_from)
 select a.experiment_id, a.variant_id, a.variant_key, e.user_id, e.event_date, e.timestamp, e.id, e.event_type, e.page, e.value, e.score,

@@ -118,9 +118,9 @@ class Pipeline:
         if landed < outbox or any(kafka.lag(self.settings).values()):
             raise NotYet(f"{landed} of {outbox} outbox rows landed")
 
-    def build(self) -> rollup.Rolled:
+    def build(self, *, of_all: bool = False) -> rollup.Rolled:
         with rollup.lock(self.settings):
-            return rollup.build(self.server, self.settings)
+            return rollup.build(self.server, self.settings, of_all=of_all)
 
     def rollups(self, experiment_id: int) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every rollup of one experiment."""

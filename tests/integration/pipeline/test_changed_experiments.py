@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from neonblue_pipeline import rollup
 from neonblue_pipeline.publication import publish
 from tests.integration.pipeline.conftest import Pipeline
 
@@ -43,9 +42,8 @@ def does(pipeline: Pipeline, users: list[str], event_type: str, day: str, **more
 def published(pipeline: Pipeline, *, of_all: bool = False) -> set[int]:
     """The experiments of which results were written, after a build of all that PostgreSQL has accepted."""
     pipeline.await_everything()
-    with rollup.lock(pipeline.settings):
-        rollup.build(pipeline.server, pipeline.settings, of_all=of_all)
-        return {row[0] for row in publish(pipeline.server).quality}
+    pipeline.build(of_all=of_all)
+    return {row[0] for row in publish(pipeline.server).quality}
 
 
 def written(pipeline: Pipeline, x: int) -> dict[str, list[tuple[Any, ...]]]:
