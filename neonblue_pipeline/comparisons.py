@@ -6,14 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neonblue_pipeline.metric_kinds import KINDS, YES_OR_NO, Row, Step, effects, finite, funnel_steps
+from neonblue_pipeline.metric_kinds import KINDS, YES_OR_NO, Row, Step, base_of_lift, effects, finite, funnel_steps
 from neonblue_stats import (
+    Contrast,
     Effect,
     JointMoments,
     Moments,
     confidence_sequence,
     cuped,
     gaussian_posterior,
+    lift_sequence,
     pre_period_imbalance,
     ratio_moments,
 )
@@ -32,8 +34,8 @@ class Comparison(NamedTuple):
     Attributes:
         at: place of the treatment's cell. cell, control: rows of sufficient_statistics.
         figures: column of experiment_results → value; None where undefined.
-        absolute, relative: (estimate, standard error) in the metric's unit and as a fraction of the control; nan
-            where undefined. adjusted_absolute, adjusted_relative: the same by CUPED; nan without history.
+        relative: lift and its standard error (delta method), as fractions of the control; nan where undefined.
+        contrast: difference and base that decide, plain. adjusted: the same by CUPED; nan without history.
         n: users of both variants together.
         imbalanced: whether the variants differed in this metric before the assignment.
         test: what gave the fixed p-value: z, welch, delta, quantile, barnard or fisher.
@@ -44,10 +46,9 @@ class Comparison(NamedTuple):
     cell: Row
     control: Row
     figures: dict[str, float | None]
-    absolute: tuple[float, float]
     relative: tuple[float, float]
-    adjusted_absolute: tuple[float, float]
-    adjusted_relative: tuple[float, float]
+    contrast: Contrast
+    adjusted: Contrast
     n: float
     imbalanced: bool
     test: str = ""
@@ -81,18 +82,21 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]], exact: bool) -> Iter
     n = control.n + treatment.n
     higher_is_better = np.array([cell["direction"] == "increase" for cell in treated])
     columns: dict[str, NDArray[np.float64]] = {}
+    contrast = _contrast(found["abs"], base_of_lift(kind, control, controls))
     for unit, effect in found.items():
         # Where nothing varies there is no interval; the estimate stands alone.
         columns |= _named(unit, _EFFECT, effect)
-        columns |= _named(f"seq_{unit}", _INTERVAL, confidence_sequence(effect.estimate, effect.standard_error, n))
         posterior = gaussian_posterior(effect.estimate, effect.standard_error, higher_is_better=higher_is_better)
         columns |= _named(f"bayes_{unit}", _POSTERIOR, posterior)
-    adjusted, columns["cuped_variance_removed"] = _with_history(kind, controls, treated)
-    for unit, effect in adjusted.items():
+    # A lift above 0 is a difference above 0: one event, one probability.
+    columns["bayes_rel_chance_to_win"] = np.where(
+        np.isnan(found["rel"].estimate), np.nan, columns["bayes_abs_chance_to_win"]
+    )
+    columns |= _sequences("seq", contrast, n)
+    by_history, adjusted, columns["cuped_variance_removed"] = _with_history(kind, controls, treated)
+    for unit, effect in by_history.items():
         columns |= _named(f"cuped_{unit}", _EFFECT, effect)
-        columns |= _named(
-            f"cuped_seq_{unit}", _INTERVAL, confidence_sequence(effect.estimate, effect.standard_error, n)
-        )
+    columns |= _sequences("cuped_seq", adjusted, n)
     imbalance = pre_period_imbalance(_joint(controls, "x").variable(0), _joint(treated, "x").variable(0))
     columns["pre_period_p_value"] = imbalance.p_value
     for row, (index, cell, base) in enumerate(pairs):
@@ -101,10 +105,9 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]], exact: bool) -> Iter
             cell,
             base,
             {name: finite(values[row]) for name, values in columns.items()},
-            _estimate(found["abs"], row),
-            _estimate(found["rel"], row),
-            _estimate(adjusted["abs"], row),
-            _estimate(adjusted["rel"], row),
+            (float(found["rel"].estimate[row]), float(found["rel"].standard_error[row])),
+            Contrast(*(values[row] for values in contrast)),
+            Contrast(*(values[row] for values in adjusted)),
             float(n[row]),
             bool(imbalance.imbalanced[row]),
             tests[row],
@@ -112,9 +115,23 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]], exact: bool) -> Iter
         )
 
 
-def _with_history(kind: str, controls: list[Row], treated: list[Row]) -> tuple[dict[str, Effect], NDArray[np.float64]]:
-    """The effects by CUPED, and the variance removed; all nan where no user of a variant did anything before,
-    and for a quantile, which no covariate of a mean serves.
+def _contrast(difference: Effect, base: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Contrast:
+    mean, variance = base
+    with np.errstate(all="ignore"):
+        return Contrast(difference.estimate, difference.standard_error**2, mean, variance, -variance)
+
+
+def _sequences(prefix: str, contrast: Contrast, n: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    with np.errstate(all="ignore"):
+        absolute = confidence_sequence(contrast.difference, np.sqrt(contrast.variance), n)
+    return _named(f"{prefix}_abs", _INTERVAL, absolute) | _named(f"{prefix}_rel", _INTERVAL, lift_sequence(contrast, n))
+
+
+def _with_history(
+    kind: str, controls: list[Row], treated: list[Row]
+) -> tuple[dict[str, Effect], Contrast, NDArray[np.float64]]:
+    """The effects by CUPED, what their sequences are made of, and the variance removed; all nan where no user of a
+    variant did anything before, and for a quantile, which no covariate of a mean serves.
     """
     variables = "ydxz" if kind == "ratio" else "yx"
     control, treatment = _joint(controls, variables), _joint(treated, variables)
@@ -130,7 +147,8 @@ def _with_history(kind: str, controls: list[Row], treated: list[Row]) -> tuple[d
         for unit in ("abs", "rel")
     }
     effects = {unit: Effect(*(np.where(usable, values, np.nan) for values in by.effect)) for unit, by in found.items()}
-    return effects, np.where(usable, found["abs"].variance_reduction, np.nan)
+    contrast = Contrast(*(np.where(usable, values, np.nan) for values in found["abs"].contrast))
+    return effects, contrast, np.where(usable, found["abs"].variance_reduction, np.nan)
 
 
 def _moments(kind: str, cells: Sequence[Row]) -> Moments:
@@ -157,7 +175,3 @@ def _product(a: str, b: str) -> str:
 
 def _named(prefix: str, names: Sequence[str], result: Any) -> dict[str, NDArray[np.float64]]:
     return {f"{prefix}_{name}": getattr(result, name) for name in names}
-
-
-def _estimate(effect: Effect, row: int) -> tuple[float, float]:
-    return float(effect.estimate[row]), float(effect.standard_error[row])

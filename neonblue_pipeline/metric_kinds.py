@@ -22,6 +22,8 @@ from neonblue_stats import (
     welch,
 )
 from neonblue_stats.exact import SMALL_COUNT
+from neonblue_stats.proportions import binomial_variance
+from neonblue_stats.quantiles import quantile_standard_error
 
 Row = dict[str, Any]
 Step = tuple[float | None, ...]
@@ -64,6 +66,21 @@ def effects(
         used = iter(small_counts(*(values[small] for values in counts)).test)
         tests = [next(used) if is_small else test for test, is_small in zip(tests, small, strict=True)]
     return found, tests
+
+
+def base_of_lift(
+    kind: str, control: Moments, controls: Sequence[Row]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a lift is a fraction of, the control's mean or quantile, and the variance of that; shape (k,) each.
+
+    Args: as `effects`, whose absolute effects have this variance in theirs.
+    """
+    if kind == "quantile":
+        quantile = _quantiles(controls)
+        return np.asarray(quantile.value, dtype=np.float64), quantile_standard_error(quantile) ** 2
+    with np.errstate(all="ignore"):
+        variance = binomial_variance(control) / control.n if kind in YES_OR_NO else control.variance_of_mean
+    return control.mean, variance
 
 
 def funnel_steps(controls: Sequence[Row], treated: Sequence[Row], *, exact: bool) -> list[list[Step]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neonblue_pipeline.comparisons import Comparison, finite
 from neonblue_stats import (
+    Contrast,
     MetricResult,
     Midway,
     Trust,
@@ -19,6 +20,7 @@ from neonblue_stats import (
     days_left,
     decide,
     interval_alpha,
+    lift_sequence,
     midway,
 )
 from neonblue_stats.anytime import DEFAULT_TUNING_N
@@ -42,10 +44,13 @@ class Arrivals(NamedTuple):
 class Reading(NamedTuple):
     """One comparison as decisions read it; nan where undefined.
 
-    low, high: the confidence sequence at the level that Holm leaves. power, detectable, users_needed: as Midway, of
-    this sequence at this level. worth: the effect worth finding.
+    relative: whether effects are fractions of the control; else, where its mean cannot be told from 0, differences.
+    estimate, low, high: the confidence sequence at the level that Holm leaves. power, detectable, users_needed: as
+    Midway, of that sequence, as fractions. worth: the effect worth finding, a fraction.
     """
 
+    relative: bool
+    estimate: float
     low: float
     high: float
     power: float
@@ -77,8 +82,8 @@ def judge(
     levels = np.full(len(comparisons), ALPHA)
     for name, p_values in (
         ("adjusted_p_value", _column(c.figures["abs_p_value"] for c in comparisons)),
-        ("seq_adjusted_p_value", _column(c.figures[f"seq_{_unit(c)}_p_value"] for c in comparisons)),
-        ("decisive_p_value", _column(c.figures[f"{_decisive(c)}_p_value"] for c in comparisons)),
+        ("seq_adjusted_p_value", _column(c.figures["seq_abs_p_value"] for c in comparisons)),
+        ("decisive_p_value", _column(c.figures[_decisive(c)] for c in comparisons)),
     ):
         families = np.full(shape, np.nan)
         families[rows, columns] = p_values
@@ -107,23 +112,25 @@ def margin(definition: dict[str, Any]) -> float:
 
 
 def _metric(comparison: Comparison, reading: Reading) -> MetricResult:
-    cell, relative = comparison.cell, _unit(comparison) == "rel"
+    cell = comparison.cell
+    unit = 1.0 if reading.relative else abs(float(comparison.contrast.base))
     return MetricResult(
         name=cell["metric"],
         role=cell["role"],
         direction=cell["direction"],
-        estimate=_estimate(comparison)[0],
+        estimate=reading.estimate,
         low=reading.low,
         high=reading.high,
-        margin=margin(_definition(comparison)) if relative and cell["role"] == "guardrail" else 0.0,
-        mde=None if math.isnan(reading.worth) else reading.worth,
+        margin=margin(_definition(comparison)) if reading.relative and cell["role"] == "guardrail" else 0.0,
+        mde=None if math.isnan(reading.worth) else reading.worth * unit,
         power=reading.power,
-        relative=relative,
+        relative=reading.relative,
+        seen=bool(cell["active"] or comparison.control["active"]),
     )
 
 
 def _plan(comparison: Comparison, reading: Reading, arrivals: Arrivals | None) -> None:
-    """Power reached and what is missing, in the unit of the decision, beside the other figures."""
+    """Power reached and what is missing, as shares of the control, beside the other figures."""
     days = math.nan
     if arrivals is not None and not math.isnan(reading.users_needed):
         window = _definition(comparison).get("window")
@@ -137,30 +144,19 @@ def _plan(comparison: Comparison, reading: Reading, arrivals: Arrivals | None) -
         {
             "minimum_effect": finite(reading.worth),
             "power": finite(reading.power),
-            "detectable_effect": finite(reading.detectable) if _unit(comparison) == "rel" else None,
+            "detectable_effect": finite(reading.detectable),
             "users_needed": finite(reading.users_needed),
             "days_left": finite(days),
         }
     )
 
 
-def _unit(comparison: Comparison) -> str:
-    """Decisions speak of lifts; where the control's mean is 0 there is none, and the plain difference decides."""
-    return "abs" if math.isnan(comparison.relative[0]) else "rel"
-
-
 def _decisive(comparison: Comparison) -> str:
-    """Columns of the sequence that decides: that of the CUPED estimate wherever there is one."""
-    unit = _unit(comparison)
-    return f"seq_{unit}" if comparison.figures[f"cuped_seq_{unit}_p_value"] is None else f"cuped_seq_{unit}"
+    """Column of the p-value that decides: of the sequence of the CUPED estimate wherever there is one.
 
-
-def _estimate(comparison: Comparison) -> tuple[float, float]:
-    """Estimate and standard error that decide."""
-    relative, adjusted = _unit(comparison) == "rel", _decisive(comparison).startswith("cuped")
-    if adjusted:
-        return comparison.adjusted_relative if relative else comparison.adjusted_absolute
-    return comparison.relative if relative else comparison.absolute
+    That of a lift is that of its difference.
+    """
+    return "seq_abs_p_value" if comparison.figures["cuped_seq_abs_p_value"] is None else "cuped_seq_abs_p_value"
 
 
 def _definition(comparison: Comparison) -> dict[str, Any]:
@@ -169,24 +165,40 @@ def _definition(comparison: Comparison) -> dict[str, Any]:
 
 
 def _readings(comparisons: Sequence[Comparison], levels: NDArray[np.float64]) -> list[Reading]:
-    """Confidence sequence, power and users needed of each, at its own level; a call for each level that occurs."""
-    estimate, standard_error = np.array([_estimate(c) for c in comparisons], dtype=np.float64).T
+    """Confidence sequence, power and users needed of each, at its own level; a call for each level that occurs.
+
+    Decisions speak of lifts; where the control's mean cannot be told from 0 there is no interval of one, and the
+    difference decides. Both say the same of 0, as their p-values do: all share the ρ of ALPHA.
+    """
+    deciding = [c.adjusted if _decisive(c).startswith("cuped") else c.contrast for c in comparisons]
+    contrast = Contrast(*np.array(deciding, dtype=np.float64).T)
     n = np.array([c.n for c in comparisons])
-    worth = np.array(
-        [
-            abs(_number(_definition(c).get("minimum_effect"), math.nan)) if _unit(c) == "rel" else math.nan
-            for c in comparisons
-        ]
-    )
-    found = np.full((5, len(comparisons)), np.nan)
+    size = np.abs(contrast.base)
+    worth = np.array([abs(_number(_definition(c).get("minimum_effect"), math.nan)) for c in comparisons])
+    with np.errstate(all="ignore"):
+        error, share = np.sqrt(contrast.variance), np.sqrt(contrast.variance) / size
+    found = np.full((6, len(comparisons)), np.nan)
+    relative = size > 0.0
     for level in np.unique(levels[np.isfinite(levels)]):
         at = levels == level
-        effect = confidence_sequence(estimate[at], standard_error[at], n[at], float(level))
+        lift = lift_sequence(Contrast(*(values[at] for values in contrast)), n[at], float(level), tuning_alpha=ALPHA)
+        difference = confidence_sequence(contrast.difference[at], error[at], n[at], float(level), tuning_alpha=ALPHA)
+        relative[at] &= ~np.isinf(lift.low)
         plan: Midway = midway(
-            standard_error[at], n[at], worth[at], alpha=float(level), sequential_tuning_n=DEFAULT_TUNING_N
+            share[at],
+            n[at],
+            worth[at],
+            alpha=float(level),
+            sequential_tuning_n=DEFAULT_TUNING_N,
+            tuning_alpha=ALPHA,
         )
-        found[:, at] = effect.low, effect.high, *plan
-    return [Reading(*(float(value) for value in (*found[:, i], worth[i]))) for i in range(len(comparisons))]
+        ends = (np.where(relative[at], getattr(lift, f), getattr(difference, f)) for f in ("estimate", "low", "high"))
+        found[:, at] = *ends, *plan
+    worth = np.where(size > 0.0, worth, np.nan)
+    return [
+        Reading(bool(relative[i]), *(float(value) for value in (*found[:, i], worth[i])))
+        for i in range(len(comparisons))
+    ]
 
 
 def _places(comparisons: Sequence[Comparison]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -4,7 +4,7 @@ scipy.stats, scipy.optimize and scipy.interpolate are named in full where they a
 first use, which spares most processes a second.
 """
 
-from .anytime import confidence_sequence, msprt, running
+from .anytime import confidence_sequence, lift_sequence, msprt, running
 from .bayesian import Posterior, beta_binomial, gaussian_posterior
 from .capping import capped, capped_moments, percentile_cap
 from .cuped import Cuped, cuped
@@ -12,7 +12,7 @@ from .decision import Decision, MetricResult, Trust, decide
 from .effect import Effect, t_effect
 from .errors import InvalidInput, StatisticsError
 from .exact import ExactResult, exact_p_value, exact_proportions, needs_exact
-from .fieller import FiellerInterval, fieller
+from .fieller import Contrast, FiellerInterval, fieller
 from .funnels import FunnelStep, funnel, observed_long_enough, within_window
 from .group_sequential import Boundaries, boundaries, group_sequential, spent_alpha
 from .joint import JointMoments
@@ -39,6 +39,7 @@ from .trust import aa_calibration, crossed_users, non_inferiority, pre_period_im
 
 __all__ = [
     "Boundaries",
+    "Contrast",
     "Cuped",
     "Decision",
     "Effect",
@@ -80,6 +81,7 @@ __all__ = [
     "interval_alpha",
     "interval_levels",
     "intervals_at",
+    "lift_sequence",
     "mean_difference",
     "midway",
     "minimum_detectable_effect",

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from .effect import Effect, FloatArray, Sided, check_sided
 from .errors import InvalidInput, check_rate
+from .fieller import Contrast, lift_bounds
 
 DEFAULT_TUNING_N = 5000.0
 
@@ -18,6 +19,7 @@ def confidence_sequence(
     alpha: float = 0.05,
     *,
     tuning_n: float = DEFAULT_TUNING_N,
+    tuning_alpha: float | None = None,
     sided: Sided = "two",
 ) -> Effect:
     """Asymptotic confidence sequence of any estimate that is a mean in the limit; valid at all looks together.
@@ -33,6 +35,8 @@ def confidence_sequence(
         estimate, standard_error: shape (k,); a difference, a lift, an adjusted one.
         n: users of both variants together, shape (k,).
         tuning_n: users at which the result matters most. Fix it before the data.
+        tuning_alpha: the a of ρ, where it is not alpha: intervals of several levels agree with one p-value only if
+            they share their ρ.
         sided: 'two', 'greater' or 'less'; one-sided needs alpha < 0.5.
     Returns: Effect, df = inf. nan where the standard error is 0 or nan.
     Agrees with: gbstats SequentialTwoSidedTTest, and its one-sided tests.
@@ -45,9 +49,55 @@ def confidence_sequence(
         raise InvalidInput("tuning_n", f"found {tuning_n}; must be above 0")
     if sided != "two" and alpha >= 0.5:
         raise InvalidInput("alpha", f"found {alpha}; a one-sided confidence sequence needs alpha below 0.5")
-    level = alpha if sided == "two" else 2.0 * alpha
+    a = alpha if tuning_alpha is None else check_rate("tuning_alpha", tuning_alpha)
+    level = a if sided == "two" else 2.0 * a
     rho2 = (-2.0 * np.log(level) + np.log1p(-2.0 * np.log(level))) / tuning_n
     return _mixture(estimate, standard_error, np.asarray(n, dtype=np.float64) * rho2, alpha, sided)
+
+
+def sequence_boundary(
+    n: ArrayLike,
+    alpha: float,
+    *,
+    tuning_n: float = DEFAULT_TUNING_N,
+    tuning_alpha: float | None = None,
+    sided: Sided = "two",
+) -> FloatArray:
+    """Standard errors from 0 that the confidence sequence passes with n users, shape (k,)."""
+    ones = np.ones(np.shape(n))
+    at_zero = confidence_sequence(0.0 * ones, ones, n, alpha, tuning_n=tuning_n, tuning_alpha=tuning_alpha, sided=sided)
+    return at_zero.high if sided != "greater" else -at_zero.low
+
+
+def lift_sequence(
+    contrast: Contrast,
+    n: ArrayLike,
+    alpha: float = 0.05,
+    *,
+    tuning_n: float = DEFAULT_TUNING_N,
+    tuning_alpha: float | None = None,
+) -> Effect:
+    """Confidence sequence of a lift: all lifts ρ for which that of the difference minus ρ times the base holds 0.
+
+    Valid at all looks together, as each of those is. With the delta method's standard error it is not: under no effect
+    and 1 % of conversions 13 % of the sequences leave out 0 at one of 100 looks up to 10,000 users a variant.
+
+    Returns: Effect, df = inf, fractions of |base|. The standard error is the delta method's, to compare with others.
+        The p-value is that of the difference: the interval leaves out 0 exactly where it is below alpha, but for
+        intervals without ends (-inf, inf), where the base cannot be told from 0. nan where nothing varies; estimate
+        and p-value nan where the base is 0.
+    Source: `lift_bounds` with the boundary of `confidence_sequence`.
+    """
+    d, v_d, m, v_m, v_dm = contrast
+    low, high, _ = lift_bounds(contrast, sequence_boundary(n, alpha, tuning_n=tuning_n, tuning_alpha=tuning_alpha))
+    with np.errstate(all="ignore"):
+        of_difference = confidence_sequence(
+            d, np.sqrt(v_d), n, alpha, tuning_n=tuning_n, tuning_alpha=tuning_alpha
+        ).p_value
+        ratio = d / np.where(m == 0.0, np.nan, m)
+        standard_error = np.sqrt(np.maximum(v_d - 2.0 * ratio * v_dm + ratio**2 * v_m, 0.0)) / np.abs(m)
+    p_value = np.where(np.isnan(ratio), np.nan, of_difference)
+    return Effect(ratio * np.sign(m), standard_error, low, high, p_value, np.full(np.shape(ratio), np.inf))
 
 
 def msprt(

@@ -8,6 +8,7 @@ import numpy as np
 
 from .effect import Effect, FloatArray, Sided, t_effect
 from .errors import InvalidInput
+from .fieller import Contrast
 from .joint import JointMoments
 from .means import welch_df
 from .moments import Moments
@@ -22,6 +23,7 @@ class Cuped(NamedTuple):
         theta: slope of the metric on the covariate over both variants together; 0 where the covariate does not vary.
         variance_reduction: 1 - var(adjusted difference)/var(plain difference); 0.4 saves 40 % of the users.
         control_mean, treatment_mean: adjusted means, at the covariate's mean over both variants.
+        contrast: the adjusted difference and the control's plain mean, from which sequences of the lift are made.
     """
 
     effect: Effect
@@ -29,6 +31,7 @@ class Cuped(NamedTuple):
     variance_reduction: FloatArray
     control_mean: FloatArray
     treatment_mean: FloatArray
+    contrast: Contrast
 
 
 def cuped(
@@ -79,7 +82,8 @@ def cuped(
             effect = t_effect(difference / base, np.sqrt(v_t / t.n + control_part) / base, df, alpha=alpha, sided=sided)
         else:
             effect = t_effect(difference, np.sqrt(variance), df, alpha=alpha, sided=sided)
-    return Cuped(effect, theta, reduction, control_mean, treatment_mean)
+        contrast = Contrast(difference, variance, c.y, c.yy / c.n, -(c.yy - theta * c.xy) / c.n)
+    return Cuped(effect, theta, reduction, control_mean, treatment_mean, contrast)
 
 
 class _Pair(NamedTuple):

@@ -29,6 +29,7 @@ class MetricResult:
         mde: targets: the effect worth finding, in the same unit; None when nobody said.
         power: power to find `mde` with the users so far (power_so_far); nan where undefined.
         relative: the unit is a fraction of the control, to be shown in percent.
+        seen: whether anybody of either variant did it at all.
     """
 
     name: str
@@ -41,6 +42,7 @@ class MetricResult:
     mde: float | None = None
     power: float = math.nan
     relative: bool = True
+    seen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def decide(
        the start. No effect is read from such data.
     2. roll_back: a guardrail is shown to lose more than its margin, or a target is shown to be worse and none better.
     3. ship: at least one target is shown to be better, none worse, and every guardrail is shown to be inside its
-       margin.
+       margin, or is of something bad that nobody did.
     4. no_effect: no target moved, every target's power reached `target_power` for the effect worth finding (or its
        interval lies inside that effect on both sides), and the look may end the test (`final`).
     5. keep_running: anything else.
@@ -101,7 +103,8 @@ def decide(
     better = [m for m in targets if _good(m)[0] > 0.0]
     worse = [m for m in targets if _good(m)[1] < 0.0]
     broken = [m for m in guardrails if _good(m)[1] < -m.margin]
-    open_guardrails = [m for m in guardrails if not _good(m)[0] > -m.margin and m not in broken]
+    absent = [m for m in guardrails if not m.seen and m.direction == "decrease"]
+    open_guardrails = [m for m in guardrails if not _good(m)[0] > -m.margin and m not in broken + absent]
     if broken or (worse and not better):
         reasons = [_shown(m, "loses more than the margin allows", m.margin) for m in broken]
         reasons += [_shown(m, "is worse") for m in worse]
@@ -111,7 +114,8 @@ def decide(
         return Decision("keep_running", tuple(reasons), ("Decide which target matters more; the data will not say.",))
     if better and not open_guardrails:
         reasons = [_shown(m, "is better") for m in better]
-        reasons += [_shown(m, "stays within its margin", m.margin) for m in guardrails]
+        reasons += [_shown(m, "stays within its margin", m.margin) for m in guardrails if m not in absent]
+        reasons += [f"{m.name} was not seen in either variant: nothing of it is lost." for m in absent]
         return Decision("ship", tuple(reasons), ("A guardrail leaving its margin, or a failed check of the data.",))
     if better:
         reasons = [_shown(m, "is better") for m in better]
@@ -119,14 +123,11 @@ def decide(
         return Decision(
             "keep_running",
             tuple(reasons),
-            tuple(
-                f"{m.name}: more users, until losing {_number(m.margin, m.relative).lstrip('+')} is ruled out."
-                for m in open_guardrails
-            ),
+            tuple(f"{m.name}: {_missing(m)}." for m in open_guardrails),
         )
     unsure = [m for m in targets if not _settled(m, target_power)]
     if not unsure:
-        reasons = [_shown(m, "did not move") for m in targets]
+        reasons = [_shown(m, "did not move" if _inside(m) else "is not shown to have moved") for m in targets]
         return Decision(
             "no_effect", tuple(reasons), ("A smaller effect being worth finding: plan for it, with more users.",)
         )
@@ -137,6 +138,14 @@ def decide(
             f"{m.name}: more users, until its interval leaves 0 or rules out the effect worth finding." for m in unsure
         ),
     )
+
+
+def _missing(guardrail: MetricResult) -> str:
+    if not guardrail.seen:
+        return "its events; none counts yet in either variant"
+    if not guardrail.relative:
+        return "more users, until the control's mean is far enough from 0 that a loss is a share of it"
+    return f"more users, until losing {_number(guardrail.margin, True).lstrip('+')} is ruled out"
 
 
 def _doubts(trust: Trust) -> list[str]:
@@ -163,9 +172,13 @@ def _good(m: MetricResult) -> tuple[float, float]:
 def _settled(m: MetricResult, target_power: float) -> bool:
     if m.mde is None or math.isnan(m.low) or math.isnan(m.high):
         return False
+    return _inside(m) or (not math.isnan(m.power) and m.power >= target_power)
+
+
+def _inside(m: MetricResult) -> bool:
+    """Whether an effect worth finding is ruled out on both sides."""
     low, high = _good(m)
-    inside = low > -abs(m.mde) and high < abs(m.mde)
-    return inside or (not math.isnan(m.power) and m.power >= target_power)
+    return m.mde is not None and low > -abs(m.mde) and high < abs(m.mde)
 
 
 def _number(value: float, relative: bool) -> str:

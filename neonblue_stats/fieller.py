@@ -1,4 +1,8 @@
-"""Fieller's interval of a relative lift: exact for normal means where the delta method is only approximate."""
+"""Fieller's interval of a relative lift: exact for normal means where the delta method is only approximate.
+
+It says of "no difference" what the difference itself says. The delta method does not: a treatment with few conversions
+gets a small standard error of its lift, and one with none gets none at all.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,22 @@ from .effect import FloatArray, Sided, check_sided, t_quantile
 from .errors import check_rate
 from .means import welch_df
 from .moments import Moments
+
+
+class Contrast(NamedTuple):
+    """A difference, and the control's mean that makes a lift of it; fields of shape (k,).
+
+    Attributes:
+        difference, variance: treatment minus control (adjusted or not), and the variance of that.
+        base, base_variance: the control's mean, not adjusted, and the variance of that mean.
+        covariance: of the two; -base_variance where nothing is adjusted.
+    """
+
+    difference: FloatArray
+    variance: FloatArray
+    base: FloatArray
+    base_variance: FloatArray
+    covariance: FloatArray
 
 
 class FiellerInterval(NamedTuple):
@@ -46,20 +66,38 @@ def fieller(
         df = welch_df(control, treatment)
         tail = alpha / 2.0 if sided == "two" else alpha
         q = -(special.ndtri(tail) if normal else t_quantile(df, tail))
-        m_c, m_t = control.mean, treatment.mean
-        ratio = m_t / m_c
-        g = q * q * v_c / (m_c * m_c)
-        defined = np.isfinite(df) & np.isfinite(ratio) & ((v_c > 0.0) | (v_t > 0.0))
-        bounded = defined & (g < 1.0)
-        half = q / np.abs(m_c) * np.sqrt(np.maximum((1.0 - g) * v_t + ratio * ratio * v_c, 0.0)) / (1.0 - g)
-        middle = ratio / (1.0 - g)
-        lower, upper = middle - half - 1.0, middle + half - 1.0
-        negative = m_c < 0.0
-        low, high = np.where(negative, -upper, lower), np.where(negative, -lower, upper)
-        low = np.where(bounded, low, np.where(defined | (m_c == 0.0), -np.inf, np.nan))
-        high = np.where(bounded, high, np.where(defined | (m_c == 0.0), np.inf, np.nan))
+        contrast = Contrast(treatment.mean - control.mean, v_t + v_c, control.mean, v_c, -v_c)
+        low, high, bounded = lift_bounds(contrast, np.where(np.isfinite(df), q, np.nan))
         if sided == "greater":
             high = np.where(np.isnan(high), np.nan, np.inf)
         elif sided == "less":
             low = np.where(np.isnan(low), np.nan, -np.inf)
+    return FiellerInterval(low, high, bounded)
+
+
+def lift_bounds(contrast: Contrast, quantile: FloatArray) -> FiellerInterval:
+    """All lifts ρ for which the difference minus ρ times the base is at most `quantile` of its standard errors from 0.
+
+        (d - ρ m)² <= q² (v_d - 2 ρ v_dm + ρ² v_m)      g = q² v_m/m²,  λ = d/m
+        ρ = [λ - q² v_dm/m² ± (q/|m|) sqrt(v_d - 2 λ v_dm + λ² v_m + q² (v_dm² - v_d v_m)/m²)] / (1 - g)
+
+    Args: quantile: q > 0, shape (k,): of the law of the difference, or the boundary of a sequence.
+    Returns: FiellerInterval of shape (k,), fractions of |m|; nan where nothing varies.
+    Source: as `fieller`, with the covariance of Fieller (1954), section 2.
+    """
+    d, v_d, m, v_m, v_dm = contrast
+    with np.errstate(all="ignore"):
+        lift, square = d / m, m * m
+        g = quantile**2 * v_m / square
+        defined = np.isfinite(lift) & np.isfinite(quantile) & (v_d > 0.0)
+        bounded = defined & (g < 1.0)
+        inner = v_d - 2.0 * lift * v_dm + lift**2 * v_m + quantile**2 * (v_dm**2 - v_d * v_m) / square
+        half = quantile / np.abs(m) * np.sqrt(np.maximum(inner, 0.0)) / (1.0 - g)
+        middle = (lift - quantile**2 * v_dm / square) / (1.0 - g)
+        lower, upper = middle - half, middle + half
+        negative = m < 0.0
+        low, high = np.where(negative, -upper, lower), np.where(negative, -lower, upper)
+        everywhere = defined | (m == 0.0)
+        low = np.where(bounded, low, np.where(everywhere, -np.inf, np.nan))
+        high = np.where(bounded, high, np.where(everywhere, np.inf, np.nan))
     return FiellerInterval(low, high, bounded)

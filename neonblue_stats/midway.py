@@ -34,6 +34,7 @@ def midway(
     power: float = 0.8,
     alpha: float = 0.05,
     sequential_tuning_n: float | None = None,
+    tuning_alpha: float | None = None,
 ) -> Midway:
     """Two-sided, by the normal law, from the standard error that the data show; shape (k,).
 
@@ -44,7 +45,7 @@ def midway(
         n: users of both variants so far, shape (k,).
         effect_size: the effect worth finding, in the same unit, never the estimate; nan where nobody said.
         sequential_tuning_n: for a confidence sequence: q is its boundary at n (power at one look at n; continuous
-            looks can only find more). None: fixed.
+            looks can only find more). None: fixed. tuning_alpha: as of that sequence.
     Returns: Midway; nan where the standard error is 0 or nan, or effect_size is nan (detectable_effect needs none).
     Agrees with: gbstats MidExperimentPower (fixed, flat prior); sample_size with the variance n se²/4.
     """
@@ -55,13 +56,14 @@ def midway(
     )
     with np.errstate(all="ignore"):
         usable = np.where(np.isfinite(se) & (se > 0.0) & (users > 0.0), se, np.nan)
-        q = critical_value(users, alpha, "two", sequential_tuning_n)
+        q = critical_value(users, alpha, "two", sequential_tuning_n, tuning_alpha)
         reached = power_at(np.abs(effect) / usable, np.broadcast_to(q, se.shape), "two")
         wanted = np.vectorize(lambda c: ncp_for(power, float(c), "two"), otypes=[np.float64])(q)
         if sequential_tuning_n is None:
             needed = users * (wanted * usable / np.abs(effect)) ** 2
         else:
-            each = users_for_sequence(np.abs(effect), usable**2 * users / 2.0, power, alpha, "two", sequential_tuning_n)
+            variance = usable**2 * users / 2.0
+            each = users_for_sequence(np.abs(effect), variance, power, alpha, "two", sequential_tuning_n, tuning_alpha)
             needed = np.where(np.isnan(effect), np.nan, 2.0 * each)
         # a hair off the ceiling, so that rounding in the last digit never asks for one more user
         return Midway(reached, np.asarray(wanted * usable), np.ceil(needed * (1.0 - 1e-12)))

@@ -9,7 +9,7 @@ import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
-from .anytime import confidence_sequence
+from .anytime import sequence_boundary
 from .effect import FloatArray, Sided, check_sided
 from .errors import InvalidInput, check_rate
 
@@ -199,12 +199,12 @@ def _unit_variance(
     return np.where((p_t >= 0.0) & (p_t <= 1.0), (m * (1.0 - m) + p_t * (1.0 - p_t)) * left, np.nan)
 
 
-def critical_value(pair_n: ArrayLike, level: float, sided: Sided, tuning_n: float | None) -> FloatArray:
+def critical_value(
+    pair_n: ArrayLike, level: float, sided: Sided, tuning_n: float | None, tuning_alpha: float | None = None
+) -> FloatArray:
     """z that must be passed, shape (k,); for a confidence sequence (tuning_n) it depends on the users of the pair."""
     if tuning_n is not None:
-        ones = np.ones(np.shape(pair_n))
-        sequence = confidence_sequence(0.0 * ones, ones, pair_n, level, tuning_n=tuning_n, sided=sided)
-        return sequence.high if sided != "greater" else -sequence.low
+        return sequence_boundary(pair_n, level, tuning_n=tuning_n, tuning_alpha=tuning_alpha, sided=sided)
     return np.asarray(-special.ndtri(level / 2.0 if sided == "two" else level))
 
 
@@ -230,7 +230,13 @@ def ncp_for(power: float, q: float, sided: Sided) -> float:
 
 
 def users_for_sequence(
-    toward: FloatArray, unit: FloatArray, power: float, level: float, sided: Sided, tuning_n: float
+    toward: FloatArray,
+    unit: FloatArray,
+    power: float,
+    level: float,
+    sided: Sided,
+    tuning_n: float,
+    tuning_alpha: float | None = None,
 ) -> FloatArray:
     """Users of one variant at which the power of a confidence sequence reaches `power`: bisection on log n."""
     toward, unit = np.broadcast_arrays(toward, unit)
@@ -239,10 +245,8 @@ def users_for_sequence(
         middle = 0.5 * (low + high)
         n = np.exp(middle)
         ncp = toward / np.sqrt(unit / n)
-        reached = (
-            power_at(ncp, critical_value(2.0 * n, level, sided, tuning_n), "two" if sided == "two" else "greater")
-            >= power
-        )
+        q = critical_value(2.0 * n, level, sided, tuning_n, tuning_alpha)
+        reached = power_at(ncp, q, "two" if sided == "two" else "greater") >= power
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
     each = np.exp(high)
     return np.where(np.isnan(unit), np.nan, np.where(each > 5e14, np.inf, each))

@@ -19,7 +19,7 @@ _HALVINGS = 60
 
 
 class SmallCounts(NamedTuple):
-    """Fields of shape (k,). low, high are nan where a lift is: the control has no success. test: what gave p_value."""
+    """Fields of shape (k,), all nan where a variant has no users, or a lift's control no success. test: of p_value."""
 
     estimate: FloatArray
     low: FloatArray
@@ -63,7 +63,9 @@ def small_counts(
     high = np.where(
         rejected & (estimate < 0.0), np.minimum(high, -beside), np.where(rejected, high, np.maximum(high, 0.0))
     )
-    return SmallCounts(estimate, low, high, p_value, [test for _, test in tested])
+    untested, no_lift = np.isnan(p_value), np.isnan(estimate)
+    low, high = (np.where(untested, np.nan, end) for end in (low, high))
+    return SmallCounts(estimate, low, high, np.where(no_lift, np.nan, p_value), [test for _, test in tested])
 
 
 def score_interval(

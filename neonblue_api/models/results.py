@@ -53,6 +53,7 @@ class Interval(Output):
 class Sequential(Output):
     """A confidence sequence: unlike the fixed interval it holds at every look together, so it may be read at any time.
 
+    relative: has the p-value of the difference, and no ends where the control's mean cannot be told from 0.
     adjusted_p_value: by Holm over the experiment's target and secondary metrics × treatments; null for a guardrail.
     """
 

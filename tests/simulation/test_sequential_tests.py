@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from neonblue_stats import (
+    Contrast,
     Moments,
     boundaries,
     confidence_sequence,
     gaussian_posterior,
     group_sequential,
+    lift_sequence,
     msprt,
     sample_ratio,
     sample_ratio_anytime,
@@ -61,6 +63,32 @@ def test_only_sequential_tests_survive_continuous_peeking(skewed):
         assert ever(((sequence.low > 0.0) | (sequence.high < 0.0)) & late) <= 0.05 + margin(0.05)
     mixture = msprt(fixed.estimate, fixed.standard_error, 0.1**2)
     assert ever((mixture.p_value < 0.05) & late) <= 0.05 + margin(0.05)
+
+
+@pytest.mark.parametrize(("rate", "batch"), [(0.01, 100), (0.02, 200), (0.001, 1000)])
+def test_the_sequence_of_a_lift_survives_peeking_at_rare_conversions_and_the_delta_method_does_not(rate, batch):
+    rng = np.random.default_rng(204)
+    n = batch * np.arange(1, 101)
+    x_c, x_t = (rng.binomial(batch, rate, (RUNS, 100)).cumsum(axis=1) for _ in range(2))
+    control, treatment = Moments.from_proportion(n, x_c), Moments.from_proportion(n, x_t)
+    v_c, v_t = control.variance_of_mean, treatment.variance_of_mean
+    difference = treatment.mean - control.mean
+    lift = lift_sequence(Contrast(difference, v_t + v_c, control.mean, v_c, -v_c), 2.0 * n)
+    assert ever((lift.low > 0.0) | (lift.high < 0.0)) <= 0.05 + margin(0.05)
+    assert ever(lift.p_value < 0.05) <= 0.05 + margin(0.05)
+    by_delta = confidence_sequence(lift.estimate, lift.standard_error, 2.0 * n)
+    assert ever(by_delta.p_value < 0.05) > 0.07
+
+
+def test_the_sequence_of_a_lift_covers_it_at_all_looks_together():
+    rng = np.random.default_rng(205)
+    n = 100 * np.arange(1, 101)
+    for lift in (0.5, -0.5):
+        x_c, x_t = (rng.binomial(100, rate, (RUNS, 100)).cumsum(axis=1) for rate in (0.02, 0.02 * (1.0 + lift)))
+        control, treatment = Moments.from_proportion(n, x_c), Moments.from_proportion(n, x_t)
+        v_c, v_t = control.variance_of_mean, treatment.variance_of_mean
+        found = lift_sequence(Contrast(treatment.mean - control.mean, v_t + v_c, control.mean, v_c, -v_c), 2.0 * n)
+        assert ever((found.low > lift) | (found.high < lift)) <= 0.05 + margin(0.05)
 
 
 def test_confidence_sequences_cover_the_truth_at_all_looks_together():

@@ -6,8 +6,8 @@ import pytest
 from neonblue_pipeline.comparisons import compare
 from neonblue_pipeline.data_quality import audit_warnings, crossed_share, split_warnings, splits
 from neonblue_pipeline.verdicts import Arrivals, judge
-from neonblue_stats import Trust, confidence_sequence, interval_alpha
-from tests.unit.pipeline.test_significance import arms
+from neonblue_stats import Trust, interval_alpha, lift_sequence
+from tests.unit.pipeline.test_significance import arms, cell
 
 
 def with_history(cells, correlation):
@@ -35,14 +35,75 @@ def test_where_users_have_a_history_the_sequence_of_the_adjusted_estimate_decide
     (without,), (kept,) = judged(plain)
     (adjusted,), (shipped,) = judged(with_history(plain, 0.95))
     assert (kept["verdict"], shipped["verdict"]) == ("keep_running", "ship")
-    sequence = confidence_sequence(*adjusted.adjusted_relative, adjusted.n)
+    sequence = lift_sequence(adjusted.adjusted, adjusted.n)
     assert adjusted.figures["cuped_seq_rel_p_value"] == pytest.approx(float(sequence.p_value))
     assert adjusted.figures["decisive_p_value"] == adjusted.figures["cuped_seq_rel_p_value"]
     # The plain figures stay what they were, and decide where there is no history.
     for name in ("seq_rel_p_value", "seq_adjusted_p_value", "adjusted_p_value"):
         assert adjusted.figures[name] == without.figures[name]
     assert without.figures["decisive_p_value"] == without.figures["seq_rel_p_value"]
-    assert f"{adjusted.adjusted_relative[0]:+.2%}" in shipped["reasons"][0]
+    assert f"{float(sequence.estimate):+.2%}" in shipped["reasons"][0]
+
+
+def converting(control: int, treatment: int, n: int = 10_000, **given):
+    """A proportion: successes of two variants of n users each."""
+    return [
+        cell(
+            variant, given.get("metric", "bought"), "proportion", n, sum=x, mean=x / n,
+            centred_squares=x - x * x / n, active=x, **{k: v for k, v in given.items() if k != "metric"},
+        )
+        for variant, x in ((1, control), (2, treatment))
+    ]  # fmt: skip
+
+
+def test_a_treatment_in_which_nobody_converts_is_rolled_back():
+    (comparison,), (decision,) = judged(converting(500, 0))
+    assert decision["verdict"] == "roll_back"
+    assert comparison.figures["decisive_p_value"] < 1e-50
+    better = arms(0.1, "m", 2)
+    _, (decision,) = judged([*better, *converting(500, 0, role="guardrail", metric_position=3)])
+    assert decision["verdict"] == "roll_back"
+
+
+def test_few_conversions_decide_nothing_in_either_direction():
+    for control, treatment in ((9, 2), (2, 9)):
+        (comparison,), (decision,) = judged(converting(control, treatment))
+        assert decision["verdict"] == "keep_running"
+        figures = comparison.figures
+        assert figures["seq_rel_p_value"] == figures["seq_abs_p_value"] > 0.3
+        assert figures["bayes_rel_chance_to_win"] == figures["bayes_abs_chance_to_win"]
+
+
+def test_where_the_control_cannot_be_told_from_0_the_difference_decides():
+    (comparison,), (decision,) = judged(converting(4, 60))
+    assert comparison.figures["seq_rel_low"] is None
+    assert decision["verdict"] == "ship"
+    assert "+0.0056" in decision["reasons"][0]
+
+
+@pytest.mark.parametrize("metrics", [1, 10, 50])
+@pytest.mark.parametrize("users", [500, 2_000_000])
+def test_a_verdict_and_the_p_value_that_decides_never_contradict_each_other(metrics, users):
+    n = users // 2
+    for z in np.linspace(2.5, 6.0, 36):
+        difference = z * np.sqrt(2 / n)
+        cells = [
+            cell(v, f"m{m}", users=n, sum=n * mean, mean=mean, centred_squares=n - 1.0, metric_position=m)
+            for m in range(metrics)
+            for v, mean in ((1, 100.0), (2, 100.0 + (difference if m == 0 else 0.0)))
+        ]
+        comparisons, (decision,) = judged(cells)
+        assert (decision["verdict"] == "ship") == (comparisons[0].figures["decisive_p_value"] < 0.05)
+
+
+def test_something_bad_that_nobody_did_does_not_hold_a_winner_back():
+    better = arms(0.1, "m", 1)
+    for successes, verdict in (((0, 0), "ship"), ((50, 0), "ship"), ((0, 3), "keep_running")):
+        guardrail = converting(*successes, role="guardrail", direction="decrease", metric_position=2)
+        assert judged(better + guardrail)[1][0]["verdict"] == verdict, successes
+    _, (decision,) = judged(better + converting(0, 0, role="guardrail", metric_position=2))
+    assert decision["verdict"] == "keep_running"
+    assert decision["would_change"] == ("bought: its events; none counts yet in either variant.",)
 
 
 def test_one_family_of_decisive_p_values_holds_adjusted_and_plain_metrics_together():

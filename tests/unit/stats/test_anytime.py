@@ -58,6 +58,18 @@ def test_interval_leaves_out_zero_exactly_when_p_is_below_alpha(sided):
     assert (outside == (ours.p_value < 0.05)).all()
 
 
+def test_intervals_of_every_level_agree_with_one_p_value_where_they_share_their_tuning():
+    rng = np.random.default_rng(12)
+    estimate, n = rng.normal(0.0, 3.0, 5000), rng.integers(100, 10**7, 5000)
+    p_value = confidence_sequence(estimate, 1.0, n, 0.05).p_value
+    for level in (0.05 / 50, 0.01, 0.5):
+        shared = confidence_sequence(estimate, 1.0, n, level, tuning_alpha=0.05)
+        np.testing.assert_array_equal(shared.p_value, p_value)
+        assert (((shared.low > 0.0) | (shared.high < 0.0)) == (p_value < level)).all()
+    own = confidence_sequence(estimate, 1.0, n, 0.05 / 50)
+    assert (((own.low > 0.0) | (own.high < 0.0)) != (p_value < 0.05 / 50)).any()
+
+
 def test_the_sequence_is_narrowest_near_its_tuning_size():
     n, tuning = np.geomspace(100, 1e6, 60), np.geomspace(100, 1e6, 60)
     widths = np.array([confidence_sequence(0.0, 1.0 / np.sqrt(n), n, tuning_n=t).high * np.sqrt(n) for t in tuning])

@@ -6,7 +6,8 @@ from gbstats.frequentist.tests import FrequentistConfig, OneSidedTreatmentGreate
 from gbstats.models.statistics import ProportionStatistic, SampleMeanStatistic
 from scipy import optimize, stats
 
-from neonblue_stats import Moments, fieller, relative_lift, welch
+from neonblue_stats import Contrast, Moments, confidence_sequence, cuped, fieller, lift_sequence, relative_lift, welch
+from neonblue_stats.fieller import lift_bounds
 from tests.unit.stats.fix_arms import arm
 
 CONTROL, TREATMENT = arm(5, 300), arm(6, 320, lift=0.08)
@@ -94,3 +95,62 @@ def test_delta_and_fieller_agree_for_many_users():
     c, t = Moments(10**7, 2.0, 3.0), Moments(10**7, 2.1, 3.0)
     lift, bounds = relative_lift(c, t), fieller(c, t)
     np.testing.assert_allclose((lift.low, lift.high), (bounds.low, bounds.high), rtol=1e-4)
+
+
+def drawn_contrasts(k: int) -> Contrast:
+    """Differences whose covariance with the base is anything that a covariance can be."""
+    rng = np.random.default_rng(10)
+    variance, base_variance = rng.gamma(2.0, 0.05, k), rng.gamma(2.0, 0.02, k)
+    covariance = rng.uniform(-0.95, 0.95, k) * np.sqrt(variance * base_variance)
+    return Contrast(rng.normal(0.0, 1.0, k), variance, rng.normal(0.0, 2.0, k), base_variance, covariance)
+
+
+def test_ends_of_a_lift_are_where_the_difference_minus_it_times_the_base_stops_being_significant():
+    contrast, q = drawn_contrasts(2000), 2.5
+    low, high, bounded = lift_bounds(contrast, np.full(2000, q))
+    assert 500 < bounded.sum() < 2000
+    d, v_d, m, v_m, v_dm = (values[bounded] for values in contrast)
+    for end in (low[bounded], high[bounded]):
+        rho = end * np.sign(m)
+        z = (d - rho * m) / np.sqrt(v_d - 2.0 * rho * v_dm + rho**2 * v_m)
+        np.testing.assert_allclose(np.abs(z), q, rtol=1e-6)
+    assert (low[bounded] < high[bounded]).all()
+
+
+def test_the_sequence_of_a_lift_says_of_no_effect_what_that_of_the_difference_says():
+    contrast = drawn_contrasts(4000)
+    lift = lift_sequence(contrast, 3000.0, 0.1)
+    difference = confidence_sequence(contrast.difference, np.sqrt(contrast.variance), 3000.0, 0.1)
+    np.testing.assert_array_equal(lift.p_value, difference.p_value)
+    outside, bounded = (lift.low > 0.0) | (lift.high < 0.0), np.isfinite(lift.low)
+    assert (outside[bounded] == (lift.p_value < 0.1)[bounded]).all()
+    assert outside[bounded].any()
+    assert not outside[~bounded].any()
+
+
+def test_a_treatment_in_which_nothing_happened_is_worse_by_all_of_it():
+    control, treatment = Moments.from_proportion(10_000, 500), Moments.from_proportion(10_000, 0)
+    v_c, v_t = control.variance_of_mean, treatment.variance_of_mean
+    lift = lift_sequence(Contrast(treatment.mean - control.mean, v_t + v_c, control.mean, v_c, -v_c), 20_000)
+    assert float(lift.estimate) == float(lift.high) == -1.0
+    assert float(lift.p_value) < 1e-50
+    # The delta method gives it no standard error at all.
+    assert np.isnan(relative_lift(control, treatment).p_value)
+
+
+def test_where_the_control_is_0_there_is_no_lift():
+    lift = lift_sequence(Contrast(*(np.array([value]) for value in (0.2, 0.01, 0.0, 0.0, 0.0))), 100)
+    assert np.isnan(lift.estimate)
+    assert np.isnan(lift.p_value)
+    assert (float(lift.low[0]), float(lift.high[0])) == (-np.inf, np.inf)
+
+
+def test_the_contrast_of_cuped_has_the_variances_of_the_adjusted_users():
+    found = cuped(CONTROL.joint("y", "x"), TREATMENT.joint("y", "x"))
+    control, treatment = (v.y - found.theta * v.x for v in (CONTROL, TREATMENT))
+    with_base = np.cov(control, CONTROL.y) / CONTROL.n
+    expected = (
+        *(found.treatment_mean - found.control_mean, with_base[0, 0] + treatment.var(ddof=1) / TREATMENT.n),
+        *(CONTROL.y.mean(), with_base[1, 1], -with_base[0, 1]),
+    )
+    np.testing.assert_allclose(found.contrast, expected, rtol=1e-9)

@@ -73,3 +73,15 @@ def test_nobody_in_both_variants_has_an_interval_around_no_effect() -> None:
     assert found.p_value[0] == 1
     assert -0.1 < found.low[0] < 0 < found.high[0] < 0.1
     assert np.isnan(small_counts(40, 0, 40, 0, relative=True).low[0])
+
+
+def test_a_variant_without_users_is_compared_with_nothing() -> None:
+    for relative in (False, True):
+        found = small_counts([0, 5], [0, 2], [5, 0], [2, 0], relative=relative)
+        for name in ("estimate", "low", "high", "p_value"):
+            assert np.isnan(getattr(found, name)).all(), name
+
+
+def test_a_lift_that_is_not_defined_has_no_p_value() -> None:
+    assert np.isnan(small_counts(40, 0, 40, 3, relative=True).p_value[0])
+    assert small_counts(40, 0, 40, 3).p_value[0] < 1
