@@ -31,6 +31,7 @@ _STEPS = (
     _Step("assigned_counts"),
     _Step("compared_counts"),
     _Step("metric_caps", needs="cap_percentile is not null", by="portions"),
+    _Step("metric_units"),
     _Step("metric_sums", "metric_sums_of_values", needs="not counted and kind != 'ratio'", by="users"),
     _Step("metric_sums", "metric_sums_of_ratios", needs="kind = 'ratio'", by="users"),
     _Step("metric_sums", "metric_sums_of_counts", needs="counted and kind != 'funnel'", by="users"),
@@ -95,13 +96,15 @@ def publish(clickhouse: ClickHouse) -> Published:
     started = time.monotonic()
     cells = sufficient_statistics(clickhouse)
     audits = clickhouse.read("assignment_audit")
-    segments, phases = _by_segment(clickhouse)
+    results, quality = analyse(cells, clickhouse.read("assignments_by_phase", of_segments=False), audits)
+    segmented, segments, phases = _by_segment(clickhouse, _rewritten(clickhouse, results))
     read = time.monotonic()
     by_segment, by_dimension = analyse_segments(segments, phases)
-    results, quality = analyse(cells, phases, audits)
-    clickhouse.insert("experiment_results_rows", RESULT_COLUMNS, results)
+    _forget_written_segments(clickhouse, segmented, by_segment)
+    # Before the results, by which it is seen that an older cut-off is to be computed again.
     clickhouse.insert("experiment_segments_rows", SEGMENT_COLUMNS, by_segment)
     clickhouse.insert("experiment_dimensions_rows", DIMENSION_COLUMNS, by_dimension)
+    clickhouse.insert("experiment_results_rows", RESULT_COLUMNS, results)
     # Last: readers take the latest cut-off from here, so they never see a half-written one.
     clickhouse.insert("experiment_quality_rows", QUALITY_COLUMNS, quality)
     clickhouse.command("truncate table changed_experiments")
@@ -109,21 +112,56 @@ def publish(clickhouse: ClickHouse) -> Published:
     return Published(cells, results, quality, len(by_segment), seconds)
 
 
-def _by_segment(clickhouse: ClickHouse) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of segment_statistics and assignments_by_phase, the latter of all experiments and of those segments.
+def _rewritten(clickhouse: ClickHouse, results: list[list[Any]]) -> list[int]:
+    """Experiments whose results are written at the same cut-off already, and differ: a fact came late, or went away."""
+    columns = ("experiment_id", "metric", "variant_id", "users", "sum")
+    places = [RESULT_COLUMNS.index(name) for name in columns]
+    written = {tuple(row[name] for name in columns) for row in clickhouse.read("written_results")}
+    known = {row[0] for row in written}
+    return sorted({row[0] for row in results if row[0] in known and tuple(row[i] for i in places) not in written})
+
+
+def _forget_written_segments(clickhouse: ClickHouse, segmented: list[int], by_segment: list[list[Any]]) -> None:
+    """Deletes results by dimension of the same cut-off where they have segments that there are no more.
+
+    New rows replace those of the same segment only; the ten commonest values may have become others.
+    """
+    key = [SEGMENT_COLUMNS.index(name) for name in ("experiment_id", "dimension", "segment")]
+    found = {tuple(row[i] for i in key) for row in by_segment}
+    stale = sorted(
+        {
+            row["experiment_id"]
+            for row in clickhouse.read("written_segments", experiments=segmented)
+            if (row["experiment_id"], row["dimension"], row["segment"]) not in found
+        }
+    )
+    at_this_cutoff = "(experiment_id, cutoff_at) in (select experiment_id, cutoff_at from experiment_cutoffs)"
+    for table in ("experiment_segments_rows", "experiment_dimensions_rows") if stale else ():
+        clickhouse.command(
+            f"alter table {table} delete where experiment_id in {{stale:Array(UInt64)}} and {at_this_cutoff}",
+            {"stale": stale},
+            mutations_sync=2,
+        )
+
+
+def _by_segment(
+    clickhouse: ClickHouse, rewritten: list[int]
+) -> tuple[list[int], list[dict[str, Any]], list[dict[str, Any]]]:
+    """The experiments computed by segment, rows of segment_statistics, and rows of assignments_by_phase of segments.
 
     Users stay in segments only meanwhile, and of so many experiments at once as fit into ClickHouse's memory.
     """
     segments: list[dict[str, Any]] = []
-    phases: list[dict[str, Any]] = clickhouse.read("assignments_by_phase", of_segments=False)
-    users = {row["experiment_id"]: row["users"] for row in clickhouse.read("segments_to_compute")}
+    phases: list[dict[str, Any]] = []
+    to_compute = clickhouse.read("segments_to_compute", rewritten=rewritten)
+    users = {row["experiment_id"]: row["users"] for row in to_compute}
     for experiments in batches(users, _SEGMENTED_USERS):
         _forget_segments(clickhouse)
         _segment(clickhouse, {experiment: users[experiment] for experiment in experiments})
         segments += clickhouse.read("segment_statistics")
         phases += clickhouse.read("assignments_by_phase", of_segments=True)
     _forget_segments(clickhouse)
-    return segments, sorted(phases, key=lambda row: row["experiment_id"])
+    return list(users), segments, sorted(phases, key=lambda row: row["experiment_id"])
 
 
 def _segment(clickhouse: ClickHouse, users: dict[int, int]) -> None:

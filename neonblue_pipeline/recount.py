@@ -6,6 +6,9 @@ from typing import Any
 from neonblue_pipeline import rollup
 from neonblue_pipeline.clickhouse import ClickHouse
 
+# Enough to name them, and every day has some: what heals marks the days.
+_OF_A_DAY = 20
+
 
 def event_days(clickhouse: ClickHouse, start: datetime, until: datetime) -> tuple[date, date] | None:
     """First and last UTC day of the events that were accepted in the span; late ones lie before it."""
@@ -20,7 +23,8 @@ def event_days(clickhouse: ClickHouse, start: datetime, until: datetime) -> tupl
 def rollup_differences(
     clickhouse: ClickHouse, start: datetime, until: datetime
 ) -> tuple[list[dict[str, Any]], set[date]]:
-    """Cells (100 at most) in which rollups differ from a recount, for the days of the events accepted in the span.
+    """Cells (20 of each rollup and day at most) in which rollups differ from a recount, for the days of the events
+    accepted in the span.
 
     The second: days that were left out, as they wait to be built again.
     """
@@ -31,7 +35,7 @@ def rollup_differences(
     first = max(days[0], rollup.days_without_events_until(clickhouse) + timedelta(days=1))
     if first > days[1]:
         return [], set()
-    bounds: dict[str, Any] = {"first_day": first, "last_day": days[1], "except": sorted(waiting)}
+    bounds: dict[str, Any] = {"first_day": first, "last_day": days[1], "except": sorted(waiting), "of_a_day": _OF_A_DAY}
     found = clickhouse.read("rollup_differences", **bounds)
     # A day that became dirty while it was counted is no difference.
     waiting |= _waiting(clickhouse)

@@ -167,7 +167,11 @@ def _rollups(clickhouse: ClickHouse, start: datetime | None, until: datetime) ->
         for row in differences
     ]
     waits = f"; {len(waiting)} days wait for the next rollup" if waiting else ""
-    detail = f"equal to a recount of {days[0]} to {days[1]}" if not gaps else f"{len(gaps)} cells differ (100 at most)"
+    detail = (
+        f"equal to a recount of {days[0]} to {days[1]}"
+        if not gaps
+        else f"{len(gaps)} cells differ (20 of each rollup and day at most)"
+    )
     return Check("rollups", not gaps, detail + waits, (days[1] - days[0]).days + 1, 0, gaps[:_GAPS_TOLD])
 
 

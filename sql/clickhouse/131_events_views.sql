@@ -99,5 +99,7 @@ select id, experiment_id, user_id, variant_id, variant_key, event_type, timestam
        ifNull(timestamp >= assignment_at, false) as is_valid,          -- at or after the assignment; false where it names none
        toDate32(timestamp) as event_date,
        toHour(timestamp) as event_hour,
-       page, device, browser, value, score, outbox_id
+       -- The parser takes the texts "nan", "Infinity" and "1e400" for numbers; no sum with one of them is a number any more.
+       page, device, browser, if(isFinite(events_rows.value), events_rows.value, null) as value,
+       if(isFinite(events_rows.score), events_rows.score, null) as score, outbox_id
 from events_rows final;

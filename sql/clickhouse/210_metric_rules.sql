@@ -67,8 +67,11 @@ select experiment_id, position, m.key as metric, m.kind as kind, m.direction as 
           JSONExtractFloat(m.definition, 'quantile'), null) as quantile,
        kind = 'quantile' and JSONExtractString(m.definition, 'of') != 'users' as of_events,
        toUInt8(if(kind = 'funnel', 1 + length(further), 0)) as steps,
-       toInt64(round(86400 * JSONExtractFloat(m.definition, 'window', 'from_days'))) as from_seconds,
-       toInt64(round(86400 * JSONExtract(m.definition, 'window', 'to_days', 'Nullable(Float64)'))) as to_seconds
+       -- A hundred years at most: beyond 292,000 a time plus the window is no time, which would end the statement for all.
+       least(JSONExtractFloat(m.definition, 'window', 'from_days'), 36525) as from_days,
+       JSONExtract(m.definition, 'window', 'to_days', 'Nullable(Float64)') as to_days,
+       toInt64(round(86400 * from_days)) as from_seconds,
+       toInt64(round(86400 * if(to_days > 36525, 36525, to_days))) as to_seconds
 from (
     select experiment_id,
            JSONExtract(metrics, 'Array(Tuple(key String, kind String, event_type String, value_property Nullable(String),

@@ -1,6 +1,6 @@
 -- 220_compared_users.sql (ClickHouse): which users are compared, since when, and what each of them contributes to a metric
 -- Grain:  tables, filled by compared/*.sql when results are made: crossed_users: experiment × user; and, only of the experiments whose
---         results were made last: experiment_cutoffs: experiment; metric_terms, metric_caps: experiment × metric; assigned_counts:
+--         results were made last: experiment_cutoffs: experiment; metric_terms, metric_caps, metric_units: experiment × metric; assigned_counts:
 --         experiment × variant × phase; compared_counts, metric_quantiles: experiment × metric × variant; metric_sums: the same ×
 --         segment × portion of the users
 --         views: experiment_runs: experiment; users_in_several_variants, assigned_users: experiment × user; ripe_users: experiment
@@ -49,7 +49,6 @@ create table metric_terms (
     steps          UInt8,
     counted        Bool,                                  -- of each user it says yes or no; else values are added up
     to_seconds     Nullable(Int64),
-    y_unit Float64, d_unit Float64, x_unit Float64, z_unit Float64,
     started_at     Nullable(DateTime64(6, 'UTC')),
     ripe_until     DateTime64(6, 'UTC')                   -- the windows of users who count from then or before are over; far away without a window
 )
@@ -73,6 +72,12 @@ order by (experiment_id, metric, variant_id);
 drop table if exists metric_caps sync;
 
 create table metric_caps (experiment_id UInt64, metric String, cap Nullable(Float64), history_cap Nullable(Float64))
+engine = MergeTree
+order by (experiment_id, metric);
+
+drop table if exists metric_units sync;
+
+create table metric_units (experiment_id UInt64, position UInt32, metric String, y_unit Float64, d_unit Float64, x_unit Float64, z_unit Float64)
 engine = MergeTree
 order by (experiment_id, metric);
 
@@ -191,11 +196,12 @@ where u.experiment_id between {first:UInt64} and {last:UInt64} and toUInt64(u.us
   )
 group by bitXor(u.user, bitShiftLeft(toUInt128(u.experiment_id), 32) + m.position);
 
--- 2^101 units are more than any user has: no cap. In two halves, since floats beyond 64 bits are not converted exactly; what is not
--- finite would end the statement, and has an infinite unit, which makes the figures null.
+-- 2^101 units are more than any user has: no cap. A row beyond 2^102 units is far above a cap (metric_units), whatever else the user
+-- has. In two halves, since floats beyond 64 bits are not converted exactly; what is no number would end the statement, and has an
+-- infinite unit, which makes the figures null.
 create or replace view summed_users as
 with
-    (amount, unit) -> ifNotFinite(amount / unit, 0.) * exp2(-50) as upper,
+    (amount, unit) -> if(isNaN(amount / unit), 0., least(greatest(amount / unit, -exp2(102)), exp2(102))) * exp2(-50) as upper,
     (amount, unit) -> toInt128(toInt64(floor(upper(amount, unit)))) * 1125899906842624
                       + toInt64((upper(amount, unit) - floor(upper(amount, unit))) * 1125899906842624) as in_units
 select s.experiment_id as experiment_id, s.position as position, s.variant_id as variant_id, s.user as user,
@@ -207,7 +213,12 @@ from (
            sum(in_units(u.value_sum, m.y_unit)) as y_sum, sum(in_units(u.denominator_sum, m.d_unit)) as d_sum,
            sum(in_units(u.history_sum, m.x_unit)) as x_sum, sum(in_units(u.history_denominator, m.z_unit)) as z_sum
     from user_rollup as u
-    inner join metric_terms as m on m.experiment_id = u.experiment_id and m.metric = u.metric
+    inner join (
+        select t.experiment_id as experiment_id, t.position as position, t.metric as metric, t.ripe_until as ripe_until,
+               n.y_unit as y_unit, n.d_unit as d_unit, n.x_unit as x_unit, n.z_unit as z_unit
+        from metric_terms as t
+        inner join metric_units as n on n.experiment_id = t.experiment_id and n.position = t.position
+    ) as m on m.experiment_id = u.experiment_id and m.metric = u.metric
     where u.experiment_id between {first:UInt64} and {last:UInt64} and toUInt64(u.user) % {buckets:UInt64} = {bucket:UInt64}
       and (u.experiment_id, u.metric) in (select experiment_id, metric from metric_terms where not counted and (kind = 'ratio') = {ratios:UInt8})
       and u.counts_from <= m.ripe_until
@@ -218,9 +229,10 @@ from (
 ) as s
 inner join (
     select t.experiment_id as experiment_id, t.position as position,
-           in_units(least(least(ifNull(t.cap, inf), ifNull(c.cap, inf)) / t.y_unit, exp2(101)), 1.) as y_most,
-           in_units(least(least(ifNull(t.cap, inf), ifNull(c.history_cap, inf)) / t.x_unit, exp2(101)), 1.) as x_most
+           in_units(least(least(ifNull(t.cap, inf), ifNull(c.cap, inf)) / n.y_unit, exp2(101)), 1.) as y_most,
+           in_units(least(least(ifNull(t.cap, inf), ifNull(c.history_cap, inf)) / n.x_unit, exp2(101)), 1.) as x_most
     from metric_terms as t
+    inner join metric_units as n on n.experiment_id = t.experiment_id and n.position = t.position
     left join metric_caps as c on c.experiment_id = t.experiment_id and c.metric = t.metric
 ) as m on m.experiment_id = s.experiment_id and m.position = s.position;
 
@@ -247,13 +259,13 @@ with
                                  toFloat64(ab - intDiv(a, n) * b - intDiv(b, n) * a + n * intDiv(a, n) * intDiv(b, n))) as around
 select c.experiment_id as experiment_id, c.position as position, c.variant_id as variant_id, c.dimension as dimension, c.segment as segment,
        toFloat64(c.users) as n, c.active as active, c.known as known, c.by_step as by_step,
-       toFloat64(c.y) * t.y_unit as y_sum, toFloat64(c.d) * t.d_unit as d_sum, toFloat64(c.x) * t.x_unit as x_sum, toFloat64(c.z) * t.z_unit as z_sum,
+       toFloat64(c.y) * k.y_unit as y_sum, toFloat64(c.d) * k.d_unit as d_sum, toFloat64(c.x) * k.x_unit as x_sum, toFloat64(c.z) * k.z_unit as z_sum,
        y_sum / n as my, d_sum / n as md, x_sum / n as mx, z_sum / n as mz,
-       around(t.counted, c.yy, c.y, c.y, c.users) * t.y_unit * t.y_unit as yy, around(t.counted, c.dd, c.d, c.d, c.users) * t.d_unit * t.d_unit as dd,
-       around(t.counted, c.xx, c.x, c.x, c.users) * t.x_unit * t.x_unit as xx, around(t.counted, c.zz, c.z, c.z, c.users) * t.z_unit * t.z_unit as zz,
-       around(t.counted, c.yd, c.y, c.d, c.users) * t.y_unit * t.d_unit as yd, around(t.counted, c.yx, c.y, c.x, c.users) * t.y_unit * t.x_unit as yx,
-       around(t.counted, c.yz, c.y, c.z, c.users) * t.y_unit * t.z_unit as yz, around(t.counted, c.dx, c.d, c.x, c.users) * t.d_unit * t.x_unit as dx,
-       around(t.counted, c.dz, c.d, c.z, c.users) * t.d_unit * t.z_unit as dz, around(t.counted, c.xz, c.x, c.z, c.users) * t.x_unit * t.z_unit as xz
+       around(t.counted, c.yy, c.y, c.y, c.users) * k.y_unit * k.y_unit as yy, around(t.counted, c.dd, c.d, c.d, c.users) * k.d_unit * k.d_unit as dd,
+       around(t.counted, c.xx, c.x, c.x, c.users) * k.x_unit * k.x_unit as xx, around(t.counted, c.zz, c.z, c.z, c.users) * k.z_unit * k.z_unit as zz,
+       around(t.counted, c.yd, c.y, c.d, c.users) * k.y_unit * k.d_unit as yd, around(t.counted, c.yx, c.y, c.x, c.users) * k.y_unit * k.x_unit as yx,
+       around(t.counted, c.yz, c.y, c.z, c.users) * k.y_unit * k.z_unit as yz, around(t.counted, c.dx, c.d, c.x, c.users) * k.d_unit * k.x_unit as dx,
+       around(t.counted, c.dz, c.d, c.z, c.users) * k.d_unit * k.z_unit as dz, around(t.counted, c.xz, c.x, c.z, c.users) * k.x_unit * k.z_unit as xz
 from (
     select experiment_id, position, variant_id, dimension, segment, toInt256(sum(s.users)) as users, sum(s.active) as active, sum(s.known) as known,
            sum(s.y) as y, sum(s.d) as d, sum(s.x) as x, sum(s.z) as z,
@@ -263,6 +275,7 @@ from (
     from metric_sums as s
     group by experiment_id, position, variant_id, dimension, segment
 ) as c
-inner join metric_terms as t on t.experiment_id = c.experiment_id and t.position = c.position;
+inner join metric_terms as t on t.experiment_id = c.experiment_id and t.position = c.position
+inner join metric_units as k on k.experiment_id = c.experiment_id and k.position = c.position;
 
 insert into changed_experiments (experiment_id) select experiment_id from experiment_definitions;

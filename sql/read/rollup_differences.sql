@@ -1,5 +1,6 @@
 -- rollup_differences.sql (ClickHouse): where the rollups of some days differ from a recount of the events behind them
--- Grain:  rollup × experiment × day × cell; parameters first_day, last_day, except (days that wait to be built)
+-- Grain:  rollup × experiment × day × cell; parameters first_day, last_day, except (days that wait to be built),
+--         of_a_day (cells of each rollup and day, at most)
 -- Units:  events: number; value: sum of properties.value. Sums of values may differ in their last digits by the order of adding
 -- An event counts from the assignment on, within the run, and for the experiment it names or, naming none, for all of the user's.
 with plain_metrics as (
@@ -63,4 +64,4 @@ group by relation, experiment_id, day, cell
 having counted_events != rolled_events
     or abs(counted_value - rolled_value) > 1e-9 * greatest(abs(counted_value), abs(rolled_value), 1)
 order by relation, experiment_id, day, cell
-limit 100
+limit {of_a_day:UInt64} by relation, day

@@ -21,7 +21,9 @@ from (
            e.counts_from as counts_from, e.timestamp as timestamp, e.id as id, m.metric as metric, m.part as part,
            m.steps as steps, m.of_events as of_events,
            multiIf(m.kind in ('proportion', 'retention', 'funnel'), null, m.property = '', 1., m.property = 'value', e.value,
-                   m.property = 'score', e.score, JSONExtract(e.properties, m.property, 'Nullable(Float64)')) as measured
+                   m.property = 'score', e.score, JSONExtract(e.properties, m.property, 'Nullable(Float64)')) as found,
+           -- As in events_processed: some texts are read as numbers that are none.
+           if(isFinite(found), found, null) as measured
     from attributed_events as e
     inner join metric_rules as m on m.experiment_id = e.experiment_id and m.event_type = e.event_type
     where e.experiment_id between {first:UInt64} and {last:UInt64} and cityHash64(e.user_id) % {buckets:UInt64} = {bucket:UInt64}

@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from neonblue_pipeline import publication
 from neonblue_pipeline.publication import Published, publish
+from neonblue_pipeline.significance import RESULT_COLUMNS
 from neonblue_stats import Moments, relative_lift
 from tests.integration.pipeline.conftest import Pipeline
 from tests.integration.pipeline.test_significance import ARMS, ASSIGNED, create, event
@@ -121,7 +122,7 @@ def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_
     # A device is known from an event, which a variant may have changed.
     assert (by_device["known_before"], by_device["strat_abs_estimate"]) == (False, None)
     # A cut-off of the last hour is computed again, as facts accepted before it may still arrive.
-    assert {"experiment_id": x, "users": len(users)} in pipeline.server.read("segments_to_compute")
+    assert {"experiment_id": x, "users": len(users)} in pipeline.server.read("segments_to_compute", rewritten=[])
     assert published_again(pipeline, x).segments
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found["segments"]
     assert pipeline.clickhouse("select count() from user_segments") == [(0,)]
@@ -153,6 +154,49 @@ def test_segments_of_a_proportion_vary_as_their_users_do_whatever_those_did_befo
     monkeypatch.setattr(publication, "_SEGMENTED_USERS", 41)
     assert published_again(pipeline, x).segments
     assert pipeline.server.read("experiment_segments", experiment_id=x, dimension="") == found
+
+
+def test_an_assignment_that_was_taken_back_is_in_no_result_any_more_nor_in_those_by_dimension(
+    pipeline: Pipeline,
+) -> None:
+    key, x = create(pipeline, [("proportion", "buy", None, {})])
+    cities = {f"{key}-{city}-{n}": f"c{city}" for city in range(11) for n in range(4 if city == 0 else 2)}
+    attributes = {user: {"city": city} for user, city in cities.items()}
+    last = [user for user, city in cities.items() if city == "c0"]
+    for batch in ([user for user in cities if user not in last], last):
+        assign(pipeline, key, {user: ARMS[int(user[-1]) % 2] for user in batch}, attributes)
+    before = published(pipeline, x, [event(last[0], "buy", -1)])
+    assert sum(before["quality"]["counts"].values()) == 24
+    assert "c0" in {row["segment"] for row in before["segments"]}
+    for user in last:
+        pipeline.postgres("select delete_assignment(%s, %s)", (key, user))
+    pipeline.await_everything()
+    pipeline.build()
+    publish(pipeline.server)
+    (quality,) = pipeline.server.read("experiment_quality", experiment_id=x)
+    assert sum(quality["counts"].values()) == 20
+    segments = pipeline.server.read("experiment_segments", experiment_id=x, dimension="")
+    assert {row["segment"] for row in segments} == {*cities.values()} - {"c0"}
+    assert sum(row["users"] for row in segments) == 20
+
+
+def test_results_by_dimension_of_an_old_cutoff_are_made_again_where_the_results_differ(pipeline: Pipeline) -> None:
+    key, x = create(pipeline, [("proportion", "buy", None, {})])
+    users = {f"{key}-{n}": ARMS[n % 2] for n in range(4)}
+    assign(pipeline, key, users, {user: {"city": f"c{n // 2}"} for n, user in enumerate(users)})
+    pipeline.await_everything()
+    pipeline.build()
+    results = [row for row in publish(pipeline.server).results if row[0] == x]
+    assert publication._rewritten(pipeline.server, results) == []
+    place = RESULT_COLUMNS.index("users")
+    one_more = [[*row[:place], row[place] + 1, *row[place + 1 :]] for row in results]
+    assert publication._rewritten(pipeline.server, one_more) == [x]
+    pipeline.server.command(
+        "alter table experiment_cutoffs update cutoff_at = cutoff_at - toIntervalHour(2) where true", mutations_sync=2
+    )
+    for rewritten in ([], [x]):
+        found = pipeline.server.read("segments_to_compute", rewritten=rewritten)
+        assert [row["experiment_id"] for row in found if row["experiment_id"] == x] == rewritten
 
 
 def test_segments_of_a_metric_with_a_window_compare_the_users_whose_window_is_over(pipeline):

@@ -179,6 +179,42 @@ def test_variants_that_differed_before_the_start_are_not_trusted(pipeline: Pipel
     assert [d[1] for d in quality["decisions"]] == ["not_trusted"]
 
 
+def test_a_value_out_of_all_proportion_counts_as_the_cap_and_takes_nothing_from_the_others(pipeline: Pipeline) -> None:
+    definitions: list[dict[str, Any]] = [{"cap": 1000}, {"cap_percentile": 0.9}]
+    key, x = create(pipeline, [("mean", "buy", None, definition) for definition in definitions])
+    users = users_of(pipeline, key, 20)
+    events = [event(u, "buy", 1, value=100.5 + n) for arm in ARMS for n, u in enumerate(users[arm])]
+    events += [event(users["new"][0], "buy", 1, value=3.4e38), event(users["control"][3], "buy", 1, value=-7e30)]
+    found, _ = publish(pipeline, x, events[:-1])
+    others = sum(100.5 + n for n in range(1, 20))
+    assert found[0, "new"]["sum"] == others + 1000
+    assert found[0, "control"]["sum"] == others + 100.5
+    cap = found[1, "new"]["cap"]
+    assert found[1, "new"]["sum"] == sum(min(100.5 + n, cap) for n in range(1, 20)) + cap
+    # A cap limits what is above it alone.
+    found, _ = publish(pipeline, x, events[-1:])
+    assert found[0, "control"]["sum"] == pytest.approx(-7e30)
+
+
+def test_texts_that_are_no_numbers_are_no_values_however_a_parser_reads_them(pipeline: Pipeline) -> None:
+    key, x = create(pipeline, [("mean", "buy", None, {}), ("mean", "buy", "price", {})])
+    users = users_of(pipeline, key, 4)
+    events = [event(u, "buy", 1, value=2.5, price=3.5) for arm in ARMS for u in users[arm]]
+    texts = ("nan", "Infinity", "-inf", "1e400")
+    events += [event(u, "buy", 1, value=text, price=text) for u, text in zip(users["new"], texts, strict=True)]
+    found, _ = publish(pipeline, x, events)
+    assert [found[m, arm]["sum"] for m in (0, 1) for arm in ARMS] == [10, 10, 14, 14]
+
+
+def test_a_window_longer_than_time_counts_a_hundred_years_and_stops_nobody_s_results(pipeline: Pipeline) -> None:
+    forever: dict[str, Any] = {"window": {"to_days": 999999999}}
+    key, x = create(pipeline, [("proportion", "buy", None, forever), ("proportion", "buy", None, {})])
+    users = users_of(pipeline, key, 4)
+    found, _ = publish(pipeline, x, [event(users["new"][0], "buy", 1)])
+    assert (found[0, "new"]["users"], found[1, "new"]["users"]) == (0, 4)
+    assert found[1, "new"]["sum"] == 1
+
+
 def test_filters_read_properties_of_the_event(pipeline: Pipeline) -> None:
     conditions = [
         ([{"property": "shop", "op": "=", "value": "de"}], {0, 1, 2}),
