@@ -17,7 +17,7 @@ import yaml
 from neonblue_api.settings import Settings as ApiSettings
 from neonblue_local.home import PROJECT
 from neonblue_pipeline.settings import Settings as PipelineSettings
-from tests.fix_compose import COMPOSE, DOCKER, compose, environment_file, mounts, services, variables
+from tests.fix_compose import COMPOSE, DOCKER, check, compose, environment_file, mounts, services, variables
 
 SCHEMA = Path(__file__).parent / "compose_spec" / "compose-spec.json"
 SERVICES = services()
@@ -26,6 +26,7 @@ NOT_IN_A_CLASS = {"NEONBLUE_DAGSTER_POSTGRES_URL", "NEONBLUE_DAGSTER_URL", "NEON
 OPEN = {"api", "dagster-webserver", "grafana", "kafka-ui"}
 # It ends when its work is done.
 ENDS = {"setup"}
+PYTHON = [name for name, service in SERVICES.items() if "docker/Dockerfile" in str(service.get("build"))]
 
 
 def test_the_file_is_right_by_the_schema_of_the_compose_specification():
@@ -68,9 +69,7 @@ def test_every_setting_of_a_container_is_one_that_somebody_reads():
     assert given - known == set()
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, service in SERVICES.items() if "docker/Dockerfile" in str(service.get("build"))]
-)
+@pytest.mark.parametrize("name", PYTHON)
 def test_a_python_container_has_each_secret_that_its_settings_name(name):
     service = SERVICES[name]
     named = set(re.findall(r"\{\{(\w+)\??\}\}", json.dumps(service["environment"])))
@@ -95,6 +94,13 @@ def test_a_part_has_a_limit_of_memory_and_a_health_check(name):
     assert ("healthcheck" in service) == (name not in ENDS)
     if name not in ENDS:
         assert {"interval", "timeout", "retries", "start_period", "start_interval"} <= service["healthcheck"].keys()
+
+
+@pytest.mark.parametrize("name", sorted({*PYTHON} - ENDS))
+def test_a_health_check_reads_no_settings_or_has_the_secrets_filled_in(name):
+    """The engine runs it past the image's entry, which does that for the command."""
+    begin = " ".join(check(SERVICES[name]))
+    assert begin.startswith(("python docker/entry.py ", "python docker/healthy.py ", "dagster api grpc-health-check "))
 
 
 def test_only_what_people_use_can_be_reached_and_only_on_loopback():
