@@ -10,7 +10,8 @@ from neonblue_local.home import PROJECT
 
 DOCKER = PROJECT / "docker"
 COMPOSE = DOCKER / "compose.yaml"
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+# $$ is a dollar sign.
+_VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?::-([^}]*))?\})")
 
 
 def environment_file() -> dict[str, str]:
@@ -21,14 +22,17 @@ def environment_file() -> dict[str, str]:
 
 def variables() -> dict[str, str]:
     """Every variable that compose.yaml names → its default, empty if it has none."""
-    return dict(re.findall(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?\}", COMPOSE.read_text()))
+    return {name: default for name, default in _VARIABLE.findall(COMPOSE.read_text()) if name}
 
 
 def compose() -> dict[str, Any]:
     """The file with the variables of example.env, as `docker compose` reads it."""
     known = environment_file()
-    text = _VARIABLE.sub(lambda found: known.get(found[1]) or found[2] or "", COMPOSE.read_text())
-    return yaml.safe_load(text)
+
+    def value(found: re.Match[str]) -> str:
+        return "$" if found[0] == "$$" else known.get(found[1]) or found[2] or ""
+
+    return yaml.safe_load(_VARIABLE.sub(value, COMPOSE.read_text()))
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -48,4 +52,4 @@ def mounts(service: dict[str, Any]) -> list[tuple[Path, str]]:
 def check(service: dict[str, Any]) -> list[str]:
     """The program and arguments of a health check; a shell's line is one argument of sh."""
     kind, *words = service["healthcheck"]["test"]
-    return words if kind == "CMD" else ["sh", "-c", words[0].replace("$$", "$")]
+    return words if kind == "CMD" else ["sh", "-c", words[0]]

@@ -16,6 +16,8 @@ import yaml
 
 from neonblue_api.settings import Settings as ApiSettings
 from neonblue_local.home import PROJECT
+from neonblue_local.parts.connect import worker_properties
+from neonblue_pipeline import connector
 from neonblue_pipeline.settings import Settings as PipelineSettings
 from tests.fix_compose import COMPOSE, DOCKER, check, compose, environment_file, mounts, services, variables
 
@@ -196,6 +198,20 @@ def test_the_entry_puts_secrets_into_the_settings_of_the_command(tmp_path):
     assert found["NEONBLUE_ALARM_URLS"] == ""
     assert [name for name, value in found.items() if name.startswith("NEONBLUE_") and "{{" in value] == []
     assert found["PROMETHEUS_MULTIPROC_DIR"] == settings["PROMETHEUS_MULTIPROC_DIR"]
+
+
+def test_the_connector_names_the_password_and_its_worker_looks_it_up(tmp_path):
+    """What is in the definition lies in Kafka and can be read on Connect's REST interface."""
+    made(tmp_path / "secrets")
+    found = entered(tmp_path / "secrets", **SERVICES["setup"]["environment"])
+    told = {name.removeprefix("NEONBLUE_").lower(): value for name, value in found.items()}
+    definition = connector.definition(PipelineSettings(**told))
+    assert (tmp_path / "secrets" / "postgres_password").read_text() not in json.dumps(definition)
+    provider, variable = re.fullmatch(r"\$\{(\w+):(\w+)\}", definition["database.password"]).groups()
+    assert SERVICES["connect"]["environment"][variable] == "{{postgres_password}}"
+    worker = dict(line.split("=", 1) for line in worker_properties(found, "connect", 8083).splitlines() if "=" in line)
+    assert worker["config.providers"] == provider
+    assert re.fullmatch(worker[f"config.providers.{provider}.param.allowlist.pattern"], variable)
 
 
 def test_a_secret_that_is_missing_is_named_with_the_way_out(tmp_path):
