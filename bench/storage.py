@@ -26,7 +26,7 @@ _IN_POSTGRES = """
            (select count(*) from events), (select sum(size) from pg_ls_waldir())"""
 # Vacuum writes to the log whenever it likes, and the slot confirms that with a heartbeat, every ten seconds.
 _LOOKS = 15
-# As parts/postgres.py sets it; checkpoints may run over it for a moment.
+# As neonblue_local/parts/postgresql.conf sets it; checkpoints may run over it for a moment.
 _MAX_WAL_MB = 1_074
 
 

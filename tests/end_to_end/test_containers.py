@@ -55,7 +55,7 @@ def _check_of(name: str, address: str) -> list[str]:
     words = check(SERVICES[name])
     program = words[0]
     if program == "pg_isready":
-        return [str(postgres._program(program)), *_set(words[1:], {"-h": host}), "-p", port]
+        return [str(postgres.program(program)), *_set(words[1:], {"-h": host}), "-p", port]
     if program == "bash":
         return [*words[:-1], words[-1].replace("/kafka/9092", f"/{host}/{port}")]
     if program == "dagster":

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
 
 from neonblue_local import orphans
 from neonblue_local.home import HOST, Home
@@ -63,6 +64,17 @@ def test_up_again_changes_nothing_that_runs(running: Stack) -> None:
     before = pid_of(running, "postgres")
     running.up("postgres")
     assert pid_of(running, "postgres") == before
+
+
+def test_a_slot_can_be_kept_for_longer_without_a_restart(running: Stack) -> None:
+    running.run("psql", "-c", "alter system set max_slot_wal_keep_size = '16GB'", "-c", "select pg_reload_conf()")
+
+    @retry(stop=stop_after_delay(20), wait=wait_fixed(0.05), reraise=True)
+    def is_raised() -> None:
+        with psycopg.connect(running.postgres_url) as connection:
+            assert connection.execute("show max_slot_wal_keep_size").fetchone() == ("16GB",)
+
+    is_raised()
 
 
 def test_stop_and_start_keep_data_and_passwords_and_leave_nothing_running(running: Stack) -> None:

@@ -60,6 +60,16 @@ def test_on_a_stack_that_is_stopped_a_command_says_how_to_start_it(arguments: li
     assert f"nothing runs in {home.root}; `neonblue up` starts it" in result.stdout + result.stderr
 
 
+def test_psql_is_given_the_password_where_ps_does_not_show_it(tmp_path: Path) -> None:
+    client = tmp_path / "psql"
+    client.write_text('#!/bin/sh\necho "$PGPASSWORD" "$@"\n')
+    client.chmod(0o755)
+    url = "postgresql://neonblue:a%2Fsecret@db.example.org:5432/experiments?sslmode=verify-full"
+    found = run(tmp_path, "psql", "-c", "select 1", NEONBLUE_POSTGRES_URL=url, PATH=f"{tmp_path}:/usr/bin:/bin")
+    address = "postgresql://neonblue@db.example.org:5432/experiments?sslmode=verify-full"
+    assert found.stdout == f"a/secret {address} -c select 1\n"
+
+
 def test_reset_deletes_no_folder_that_is_not_a_stack(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("\\chapter{One}")
     result = run(tmp_path, "reset", "--yes", NEONBLUE_HOME=str(tmp_path))
