@@ -59,7 +59,7 @@ class Database:
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._turns = asyncio.Semaphore(max(1, settings.pool_size // 2))
         self._got_on = 0.0
-        self._disk = Disk(self.call, settings.min_free_disk)
+        self.disk = Disk(self.call, settings.min_free_disk)
         self._left_alone: set[asyncio.Future[Any]] = set()
         event.listen(self._engine.sync_engine, "connect", _plain_json)
         watch_pool(self._engine.sync_engine, settings.pool_size)
@@ -110,7 +110,7 @@ class Database:
         Its deadline begins anew whenever a writer gets on; where none did for that long, PostgreSQL is away. A
         statement of its own that stands still while others get on is ended by the statement timeout.
         """
-        await self._disk.demand_space()
+        await self.disk.demand_space()
         loop = asyncio.get_running_loop()
         came = loop.time()
 

@@ -34,13 +34,24 @@ class Disk:
         """Raises DiskNearlyFull. Waits for PostgreSQL's answer only if nobody asked within the last seconds."""
         if not self._least:
             return
+        await self._look(_TOO_OLD_S)
+        if self._refuses:
+            raise DiskNearlyFull(f"PostgreSQL's disk has {self._free or 0:,} bytes free, {self._least:,} are kept free")
+
+    async def state(self) -> dict[str, Any] | None:
+        """For /readyz; None where the free space is not known, or no limit is set."""
+        if self._least:
+            await self._look(_ASK_EVERY_S)
+        if self._free is None:
+            return None
+        return {"free_bytes": self._free, "kept_free_bytes": self._least, "facts_are_refused": self._refuses}
+
+    async def _look(self, too_old_s: float) -> None:
         age = asyncio.get_running_loop().time() - self._asked_at
         if age > _ASK_EVERY_S and self._asking is None:
             self._asking = asyncio.create_task(self._ask())
-        if age > _TOO_OLD_S and self._asking is not None:
+        if age > too_old_s and self._asking is not None:
             await asyncio.shield(self._asking)
-        if self._refuses:
-            raise DiskNearlyFull(f"PostgreSQL's disk has {self._free or 0:,} bytes free, {self._least:,} are kept free")
 
     async def _ask(self) -> None:
         try:

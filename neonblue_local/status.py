@@ -84,7 +84,12 @@ def stages(home: Home, settings: Settings) -> list[Stage]:
 
 def _api(settings: Settings) -> _Answer:
     status, text = http.request(f"{settings['NEONBLUE_API_URL']}/readyz", timeout=_PATIENCE_SECONDS)
-    return _Answer("ready" if status == 200 else f"/readyz: {status} {text[:200]}", ok=status == 200)
+    if status != 200:
+        return _Answer(f"/readyz: {status} {text[:200]}", ok=False)
+    disk = json.loads(text)["disk"]
+    if disk and disk["facts_are_refused"]:
+        return _Answer(f"refuses facts: PostgreSQL's disk has {disk['free_bytes']:,} bytes free", ok=False)
+    return _Answer("ready")
 
 
 def _outbox(settings: Settings) -> _Answer:

@@ -28,6 +28,9 @@ class Figure:
     labels: tuple[str, ...] = ()
 
 
+FREE_DISK = Series(
+    "neonblue_postgres_disk_free_bytes", "What may still be written to PostgreSQL's disk, as the API tells it."
+)
 UNREAD_WAL = Series(
     "neonblue_slot_unread_wal_bytes", "Write-ahead log of PostgreSQL that the connector has not confirmed."
 )

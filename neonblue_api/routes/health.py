@@ -31,12 +31,22 @@ _REDIS = {
         "unanswered": {"type": "integer", "description": "Questions of requests that went on without an answer."},
     },
 }
+_DISK = {
+    "type": ["object", "null"],
+    "description": "PostgreSQL's. Null where its free space is not known, or NEONBLUE_MIN_FREE_DISK is 0.",
+    "required": ["free_bytes", "kept_free_bytes", "facts_are_refused"],
+    "properties": {
+        "free_bytes": {"type": "integer"},
+        "kept_free_bytes": {"type": "integer", "description": "With fewer free, facts are refused."},
+        "facts_are_refused": {"type": "boolean"},
+    },
+}
 _READY = {
     "application/json": {
         "schema": {
             "type": "object",
-            "required": ["status", "redis"],
-            "properties": {"status": {"type": "string"}, "redis": _REDIS},
+            "required": ["status", "redis", "disk"],
+            "properties": {"status": {"type": "string"}, "redis": _REDIS, "disk": _DISK},
         }
     }
 }
@@ -65,7 +75,7 @@ async def healthz() -> Response:
     },
 )
 async def readyz(request: Request, database: DatabaseDep) -> Response:
-    """PostgreSQL answers and holds the schema; the reply says which part is missing, and whether Redis is asked."""
+    """PostgreSQL answers and holds the schema; the reply says what is missing, and how Redis and the disk are."""
     if request.app.state.stopping.began:
         raise Ending("this process was told to stop")
 
@@ -76,4 +86,4 @@ async def readyz(request: Request, database: DatabaseDep) -> Response:
     if lacking:
         raise DatabaseUnavailable(f"the schema is not applied: {', '.join(lacking)} missing", retry_after=5)
     link: RedisLink | None = request.app.state.redis
-    return json_reply({"status": "ready", "redis": link and link.state()})
+    return json_reply({"status": "ready", "redis": link and link.state(), "disk": await database.disk.state()})

@@ -18,7 +18,7 @@ __all__ = ["DEADLINE_S", "PROBES", "Finding", "Positions", "Probe", "Seen", "loo
 # A server that is stopped accepts connections and never answers.
 DEADLINE_S = 8
 PROBES = (
-    Probe("api_is_ready", "intake", "the API", stream.api, ("api not ready",)),
+    Probe("api_is_ready", "intake", "the API", stream.api, ("api not ready", "disk nearly full", "disk fills")),
     Probe(
         "slot_is_read",
         "outbox_events",

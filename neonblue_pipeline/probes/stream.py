@@ -16,6 +16,8 @@ MIB = 1024 * 1024
 # Above these a hop is told as late.
 UNREAD_WAL_LIMIT = 256 * MIB
 UNREAD_MESSAGES_LIMIT = 100_000
+# Told while there is time: this often what is kept free.
+DISK_FILLS_AT = 4
 # A hop with work before it that does not move for so long stands still. A heartbeat moves the slot every ten seconds.
 STANDS_STILL_S = 30
 # States of a connector and its task by Kafka Connect's documentation.
@@ -36,7 +38,7 @@ def api(settings: Settings, positions: Positions) -> Told:
         return []
     answer = httpx.get(f"{settings.api_url}/readyz", timeout=PATIENCE_S, trust_env=False, verify=_authorities())
     if answer.status_code == 200:
-        return []
+        return _disk(answer.json().get("disk"))
     return [
         Finding(
             "api not ready",
@@ -45,6 +47,23 @@ def api(settings: Settings, positions: Positions) -> Told:
             "the reply names what it waits for; clients keep their events and send them again",
         )
     ]
+
+
+def _disk(state: dict[str, Any] | None) -> Told:
+    """Of PostgreSQL's disk what the API says, which alone knows its limit and whether it refuses facts just now."""
+    if state is None:
+        return []
+    free, kept_free = state["free_bytes"], state["kept_free_bytes"]
+    found: Told = [figures.FREE_DISK.at(free)]
+    how_bad = f"{free / MIB:,.0f} MiB free; below {kept_free / MIB:,.0f} MiB facts are refused"
+    if state["facts_are_refused"]:
+        what = "PostgreSQL's disk is nearly full: events and assignments are refused"
+        cure = "make room: a larger volume; or a smaller NEONBLUE_OUTBOX_KEEP_DAYS, then `neonblue prune`"
+        found.append(Finding("disk nearly full", what, how_bad, cure))
+    elif free < DISK_FILLS_AT * kept_free:
+        cure = "a larger volume, or fewer days kept (docs/privacy.md); if write-ahead log grows, see the slot's alarms"
+        found.append(Finding("disk fills", "PostgreSQL's disk fills", how_bad, cure, serious=False))
+    return found
 
 
 def slot(settings: Settings, positions: Positions) -> Told:

@@ -11,6 +11,10 @@ import psycopg
 import pytest
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from neonblue_local.status import stages
+from neonblue_pipeline.figures import FREE_DISK, Figure
+from neonblue_pipeline.probes import Finding, Positions, stream
+from neonblue_pipeline.settings import read_settings
 from tests.fix_stack import Stack
 from tests.integration.api.fix_api import TOKEN, apply_schema, served_api
 
@@ -80,6 +84,31 @@ def test_facts_are_refused_before_postgresql_stops_and_are_accepted_again_when_t
             assert row == (len(acknowledged),)
     finally:
         stack.remove()
+
+
+@pytest.mark.parametrize(
+    ("kept_free_share", "found", "accepted", "works"),
+    [(0.001, None, 202, True), (0.5, "disk fills", 202, True), (10, "disk nearly full", 503, False)],
+)
+def test_a_disk_is_told_while_it_fills_and_when_facts_are_refused(
+    postgres_url: str, storage_stack: Stack, kept_free_share: float, found: str | None, accepted: int, works: bool
+) -> None:
+    with psycopg.connect(postgres_url) as postgres:
+        (free,) = postgres.execute("select free_disk_bytes()").fetchone()
+    kept_free = int(free * kept_free_share)
+    with (
+        served_api(postgres_url, storage_stack.clickhouse_url, NEONBLUE_MIN_FREE_DISK=str(kept_free)) as (url, _),
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30, trust_env=False) as api,
+    ):
+        # Nobody has sent anything yet: who watches hears of it first.
+        told = stream.api(read_settings(api_url=url), Positions())
+        assert [one.key for one in told if isinstance(one, Finding)] == ([found] if found else [])
+        (figure,) = (one for one in told if isinstance(one, Figure))
+        assert figure.series is FREE_DISK
+        assert figure.value > 0
+        stage = stages(storage_stack.home, storage_stack.settings | {"NEONBLUE_API_URL": url})[0]
+        assert stage.ok is works
+        assert _send(api).status_code == accepted
 
 
 def _send(api: httpx.Client) -> httpx.Response:
