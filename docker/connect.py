@@ -6,12 +6,14 @@ from pathlib import Path
 
 from neonblue_local import java
 from neonblue_local.jars import lock
-from neonblue_local.parts.connect import worker_properties
+from neonblue_local.parts.connect import MAIN_CLASS, worker_properties
 
 PORT = 8083
-HEAP = "-Xmx700m"
+HEAP_MB = 700
 
-configuration = Path(tempfile.gettempdir()) / "connect.properties"
+folder = Path(tempfile.gettempdir())
+configuration = folder / "connect.properties"
 configuration.write_text(worker_properties(os.environ, os.environ["HOSTNAME"], PORT))
-arguments = [HEAP, "-cp", lock.class_path(java.JARS), "org.apache.kafka.connect.cli.ConnectDistributed"]
-os.execv(java.executable(), [str(java.executable()), *arguments, str(configuration)])  # noqa: S606
+program = str(java.executable())
+options = java.common_options(HEAP_MB, folder)
+os.execv(program, [program, *options, "-cp", lock.class_path(java.JARS), MAIN_CLASS, str(configuration)])  # noqa: S606

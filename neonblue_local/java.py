@@ -42,22 +42,14 @@ def command(home: Home, part: str) -> list[str]:
 def write_arguments(
     home: Home, part: str, heap_mb: int, main_class: str, *arguments: str, options: tuple[str, ...] = ()
 ) -> None:
-    """Heap limit, class-data cache, logging to standard output, class path, main class; `options` are the JVM's."""
+    """Class-data cache, class path, main class; `options` are the JVM's, beside the common ones."""
     cache = _cache_file(part)
     words = [
-        f"-Xms{heap_mb // 2}m",
-        f"-Xmx{heap_mb}m",
-        # With heaps this small on a few cores its pauses are short, and a start costs an eighth less than with G1.
-        "-XX:+UseSerialGC",
+        *common_options(heap_mb, home.etc),
         *options,
-        "-XX:+ExitOnOutOfMemoryError",
         # An older Java that a user names does not know the cache.
         "-XX:+IgnoreUnrecognizedVMOptions",
         f"-XX:AOTCache={cache}" if cache.is_file() else f"-XX:AOTCacheOutput={_cache_draft(home, part)}",
-        "-Xlog:disable",
-        "-Xlog:all=error:stderr",
-        "-Djava.awt.headless=true",
-        f"-Dlog4j2.configurationFile={home.etc / 'log4j2.properties'}",
         "-cp",
         lock.class_path(JARS),
         main_class,
@@ -65,12 +57,27 @@ def write_arguments(
     ]
     quoted = ('"' + option.replace("\\", "\\\\").replace('"', '\\"') + '"' for option in words)
     _argument_file(home, part).write_text("\n".join(quoted) + "\n")
-    _write_logging(home)
 
 
-def _write_logging(home: Home) -> None:
-    """log4j to standard output: the supervisor keeps and rotates the files."""
-    (home.etc / "log4j2.properties").write_text(
+def common_options(heap_mb: int, folder: Path) -> list[str]:
+    """Of every JVM of ours: its heap, its end when that is not enough, logging by a file in `folder`."""
+    return [
+        f"-Xms{heap_mb // 2}m",
+        f"-Xmx{heap_mb}m",
+        # With heaps this small on a few cores its pauses are short, and a start costs an eighth less than with G1.
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Xlog:disable",
+        "-Xlog:all=error:stderr",
+        "-Djava.awt.headless=true",
+        f"-Dlog4j2.configurationFile={_write_logging(folder)}",
+    ]
+
+
+def _write_logging(folder: Path) -> Path:
+    """log4j to standard output: who runs the JVM keeps and rotates the files."""
+    path = folder / "log4j2.properties"
+    path.write_text(
         "status=warn\n"
         "appender.c.type=Console\n"
         "appender.c.name=C\n"
@@ -82,6 +89,7 @@ def _write_logging(home: Home) -> None:
         "logger.config.name=org.apache.kafka.common.config.AbstractConfig\n"
         "logger.config.level=WARN\n"
     )
+    return path
 
 
 def has_cache(part: str) -> bool:

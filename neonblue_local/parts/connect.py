@@ -6,6 +6,7 @@ from neonblue_local import environment, http, java
 from neonblue_local.home import HOST, Home
 from neonblue_local.parts.base import BEHIND_REPLIES, NotReady, Part
 
+MAIN_CLASS = "org.apache.kafka.connect.cli.ConnectDistributed"
 _HEAP_MB = 512
 _CONFIGURATION = """\
 bootstrap.servers={kafka}
@@ -71,8 +72,7 @@ class Connect(Part):
 
     def prepare(self, home: Home, settings: Mapping[str, str]) -> None:
         configuration = home.etc / "connect.properties"
-        main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
-        java.write_arguments(home, self.name, _HEAP_MB, main_class, str(configuration))
+        java.write_arguments(home, self.name, _HEAP_MB, MAIN_CLASS, str(configuration))
         configuration.write_text(worker_properties(settings, HOST, home.port(self.name)))
 
     def probe(self, home: Home, settings: Mapping[str, str], since: float) -> None:

@@ -227,8 +227,10 @@ def test_connect_of_the_container_is_given_its_jars_and_a_whole_configuration(st
     variables |= {"NEONBLUE_JAVA": str(show), "HOSTNAME": "connect", "TMPDIR": str(tmp_path)}
     command = [sys.executable, "docker/entry.py", *SERVICES["connect"]["command"]]
     found = subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, check=True)
-    heap, _, jars, main, configuration = found.stdout.splitlines()
-    assert heap == "-Xmx700m"
+    *options, _, jars, main, configuration = found.stdout.splitlines()
+    assert {"-Xmx700m", "-XX:+ExitOnOutOfMemoryError"} <= set(options)
+    assert (tmp_path / "log4j2.properties").is_file()
+    assert f"-Dlog4j2.configurationFile={tmp_path}/log4j2.properties" in options
     assert [jar for jar in jars.split(":") if not Path(jar).is_file()] == []
     assert main == "org.apache.kafka.connect.cli.ConnectDistributed"
     told = Path(configuration).read_text()
