@@ -81,8 +81,10 @@ def _listen(instance: "DagsterInstance", run_id: str, listener: _Progress) -> No
 
 
 def main(arguments: list[str] | None = None) -> int:
+    from neonblue_pipeline import jobs
+
     parser = argparse.ArgumentParser(prog="python -m neonblue_pipeline.materialize", description=__doc__)
-    parser.add_argument("job", help="setup, live, refresh, hourly, daily or health")
+    parser.add_argument("job", choices=[job.name for job in jobs.ALL])
     name = parser.parse_args(arguments).job
     started = time.monotonic()
     print(f"job {name}", flush=True)

@@ -203,5 +203,6 @@ def read_settings(**told: Any) -> Settings:
     try:
         return Settings(**told)
     except ValidationError as error:
-        wrong = "; ".join(f"NEONBLUE_{str(e['loc'][0]).upper()}: {e['msg'].lower()}" for e in error.errors())
+        said = ((str(e["loc"][0]).upper(), e["msg"].removeprefix("Value error, ")) for e in error.errors())
+        wrong = "; ".join(f"NEONBLUE_{name}: {message[0].lower()}{message[1:]}" for name, message in said)
         raise SettingsMissing(f'{wrong}. For the embedded stack run `eval "$(neonblue env)"`') from None

@@ -98,6 +98,11 @@ def test_a_part_has_a_limit_of_memory_and_a_health_check(name):
         assert {"interval", "timeout", "retries", "start_period", "start_interval"} <= service["healthcheck"].keys()
 
 
+@pytest.mark.parametrize("name", PYTHON)
+def test_a_setting_that_the_file_does_not_name_can_be_set(name):
+    assert SERVICES[name]["env_file"] == [{"path": "settings.env", "required": False}]
+
+
 @pytest.mark.parametrize("name", sorted({*PYTHON} - ENDS))
 def test_a_health_check_reads_no_settings_or_has_the_secrets_filled_in(name):
     """The engine runs it past the image's entry, which does that for the command."""
@@ -149,8 +154,9 @@ def test_servers_are_of_the_versions_that_the_embedded_stack_runs():
 def test_no_value_that_is_secret_stands_in_the_definition():
     text = COMPOSE.read_text()
     assert re.findall(r"(?i)(?:password|token|secret)\w*: *[\"']?[A-Za-z0-9+]{8,}", text) == []
-    assert "docker/secrets/" in (PROJECT / ".gitignore").read_text().split()
-    assert {"docker/secrets", "docker/.env"} <= set((PROJECT / ".dockerignore").read_text().split())
+    kept_out = {"docker/secrets", "docker/settings.env"}
+    assert kept_out <= {line.rstrip("/") for line in (PROJECT / ".gitignore").read_text().split()}
+    assert kept_out | {"docker/.env"} <= set((PROJECT / ".dockerignore").read_text().split())
 
 
 def made(folder):

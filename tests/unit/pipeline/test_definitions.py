@@ -6,7 +6,7 @@ import sys
 import dagster as dg
 import pytest
 
-from neonblue_pipeline import connector, jobs, schedules
+from neonblue_pipeline import connector, jobs, materialize, schedules
 from neonblue_pipeline.definitions import defs
 from neonblue_pipeline.errors import SettingsMissing
 from neonblue_pipeline.settings import Settings, read_settings
@@ -109,3 +109,9 @@ def test_the_connector_takes_passwords_with_any_character_literally() -> None:
     assert wanted["database.password"] == '"\\${x}'
     assert (wanted["database.hostname"], wanted["database.port"]) == ("db", "5433")
     assert wanted["transforms.key.type"].endswith("ExtractField$Key")
+
+
+def test_the_command_that_runs_a_job_names_all_of_them(capsys):
+    with pytest.raises(SystemExit):
+        materialize.main(["--help"])
+    assert f"{{{','.join(job.name for job in jobs.ALL)}}}" in "".join(capsys.readouterr().out.split())

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from neonblue_pipeline.settings import Settings
+from neonblue_pipeline.errors import SettingsMissing
+from neonblue_pipeline.settings import Settings, read_settings
 
 SERVERS = {"postgres_url": "p", "clickhouse_url": "http://c", "kafka_bootstrap": "k", "connect_url": "c"}
 
@@ -36,3 +37,9 @@ def test_everything_may_be_kept_and_events_are_by_default() -> None:
 def test_a_setting_that_drops_what_is_still_needed_is_refused(wrong: dict[str, int], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         settings(**wrong)
+
+
+def test_a_command_says_it_with_the_names_as_they_are_set() -> None:
+    said = r"^NEONBLUE_RAW_EVENTS_KEEP_MONTHS: must be 0 \(keep all\) unless NEONBLUE_EVENTS_KEEP_DAYS is set"
+    with pytest.raises(SettingsMissing, match=said):
+        read_settings(**SERVERS, raw_events_keep_months=12)
