@@ -25,6 +25,10 @@ class ClickHouse:
         self._client = client
         self._settings: dict[str, Any] = {"log_comment": comment} | _JOINS_AS_WRITTEN
 
+    def with_comment(self, comment: str) -> "ClickHouse":
+        """The same connection, whose statements carry another comment."""
+        return ClickHouse(self._client, comment)
+
     def command(self, statement: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> Any:
         """Runs a statement that returns no rows, or one value."""
         return self._client.command(statement, parameters=dict(parameters or {}), settings=self._settings | settings)

@@ -70,12 +70,12 @@ def drop_raw_events(
         if why:
             done.held.append(Held(name, month["ended_on"], 1, month["bytes"], due, why, cure))
             return
-        with rollup.lock(settings):
+        with rollup.lock(settings, "neonblue_pipeline retention") as builder:
             # What waits is built while the events are there; from then on its days stay as they are.
-            rollup.build(clickhouse, settings)
+            rollup.build(builder, settings)
             rows = [[int(month["month"]), month["ended_on"] - timedelta(days=1), month["events"]]]
-            clickhouse.insert("raw_events_dropped", ["month", "until", "events"], rows)
-            clickhouse.command(f"alter table events_rows drop partition id '{month['month']}'")
+            builder.insert("raw_events_dropped", ["month", "until", "events"], rows)
+            builder.command(f"alter table events_rows drop partition id '{month['month']}'")
         tell(f"dropped {name}: {month['events']:,} events")
         done.dropped.append(name)
 

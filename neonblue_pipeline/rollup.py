@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from neonblue_pipeline import kafka, locks
-from neonblue_pipeline.clickhouse import ClickHouse
+from neonblue_pipeline.clickhouse import ClickHouse, connect
 from neonblue_pipeline.errors import RollupBusy
 from neonblue_pipeline.settings import TOPIC, Settings
 from neonblue_pipeline.sqlfiles import read_sql
@@ -34,6 +34,13 @@ _PORTION = 1_000_000
 # A late import may span years: staging takes any number of days in one insert.
 _MANY_PARTITIONS: dict[str, Any] = {"max_partitions_per_insert_block": 0}
 _DEFINITION = ("experiment_id", "revision", "started_at", "stopped_at", "metrics")
+_LOCK = "rollups"
+# For how long another holder of the lock, or what an earlier one left at work, is waited for.
+_PATIENCE_S = 120
+# In front of the comment of each statement of a holder.
+_HELD = "holder of the rollups:"
+# A statement that was sent is in system.processes by then; it takes milliseconds.
+_SENT_S = 1
 
 
 @dataclass
@@ -52,18 +59,44 @@ class Rolled:
 
 
 @contextmanager
-def lock(settings: Settings) -> Iterator[None]:
-    """One builder at a time, in all processes; released by PostgreSQL when the process dies. Raises RollupBusy."""
-    with psycopg.connect(settings.postgres_url, autocommit=True) as connection:
-        connection.execute("set lock_timeout = '120s'")
-        try:
-            locks.take(connection, "rollups")
-        except psycopg.errors.LockNotAvailable:
+def lock(settings: Settings, comment: str) -> Iterator[ClickHouse]:
+    """One builder at a time, in all processes; released by PostgreSQL when the process dies. Raises RollupBusy.
+
+    What its holder writes goes through the client that it gives. ClickHouse brings a statement that writes to its end
+    although its client is gone: the next holder finds it by its comment and ends it, or rows would be there twice.
+    Unseen is what was sent and has not begun: who waited for the lock, and may have it from a process that died just
+    now, looks a second later; who comes later finds it begun.
+    """
+    with (
+        psycopg.connect(settings.postgres_url, autocommit=True) as connection,
+        connect(settings, comment) as clickhouse,
+    ):
+        if not locks.try_take(connection, _LOCK):
+            connection.execute(f"set lock_timeout = '{_PATIENCE_S}s'".encode())
+            try:
+                locks.take(connection, _LOCK)
+            except psycopg.errors.LockNotAvailable:
+                raise RollupBusy(
+                    f"another process has been building rollups for more than {_PATIENCE_S} s; see the running Dagster "
+                    "runs, and pg_locks in PostgreSQL for its connection"
+                ) from None
+            time.sleep(_SENT_S)
+        _end_statements_of_earlier_holders(clickhouse)
+        yield clickhouse.with_comment(f"{_HELD} {comment}")
+
+
+def _end_statements_of_earlier_holders(clickhouse: ClickHouse) -> None:
+    """`clickhouse` has a comment of another kind, or the holder would find itself."""
+    theirs = f"startsWith(Settings['log_comment'], '{_HELD}')"
+    until = time.monotonic() + _PATIENCE_S
+    while clickhouse.rows(f"select 1 from system.processes where {theirs} limit 1"):  # noqa: S608
+        if time.monotonic() > until:
             raise RollupBusy(
-                "another process has been building rollups for more than two minutes; see the running Dagster runs, "
-                "and pg_locks in PostgreSQL for its connection"
-            ) from None
-        yield
+                f"ClickHouse has not ended in {_PATIENCE_S} s what a process that built rollups and is gone left at "
+                f"work; see its system.processes where {theirs}, and restart it if that does not end"
+            )
+        clickhouse.command(f"kill query where {theirs} async")
+        time.sleep(0.1)
 
 
 def build(clickhouse: ClickHouse, settings: Settings, *, of_all: bool = False) -> Rolled:

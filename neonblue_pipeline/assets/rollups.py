@@ -49,7 +49,7 @@ def rollups(context: dg.AssetExecutionContext, config: Extent, servers: Servers)
     assigned is added to those days, which stand as they are.
     """
     settings = servers.settings
-    with rollup.lock(settings), servers.clickhouse(comment(context)) as clickhouse:
+    with rollup.lock(settings, comment(context)) as clickhouse:
         rolled = rollup.build(clickhouse, settings, of_all=config.of_all)
     days = sorted(rolled.days)
     context.log.info(

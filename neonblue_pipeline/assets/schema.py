@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from neonblue_pipeline import ledger
+from neonblue_pipeline import ledger, rollup
 from neonblue_pipeline.resources import Servers, comment
 from neonblue_pipeline.sqlfiles import SqlFile, code_version, sql_files
 
@@ -104,10 +104,15 @@ def postgres_schema(context: dg.AssetExecutionContext, servers: Servers) -> Iter
 def clickhouse_schema(context: dg.AssetExecutionContext, servers: Servers) -> Iterator[dg.MaterializeResult]:
     """Applies the files of sql/clickhouse that ClickHouse does not have yet; rerunning applies nothing.
 
-    All in one step, because a change of one view closes the tap until every view behind it stands again.
+    All in one step, because a change of one view closes the tap until every view behind it stands again. No build is
+    under way meanwhile: at its end it would say that everything is built, where a file has it built again.
     """
     started = time.monotonic()
     settings = servers.settings
+    files = [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")]
+    applied: list[str] = []
     with ledger.clickhouse_schema(settings, comment(context)) as schema:
-        applied = ledger.apply(schema, [file.rendered(settings.sql_variables) for file in sql_files("clickhouse")])
+        if ledger.pending(files, schema.applied()):
+            with rollup.lock(settings, comment(context)) as clickhouse:
+                applied = ledger.apply(ledger.ClickHouseSchema(clickhouse), files)
     yield from _results(CLICKHOUSE, "clickhouse", applied, time.monotonic() - started)

@@ -45,7 +45,7 @@ def significance(context: dg.AssetExecutionContext, servers: Servers) -> Iterato
     from neonblue_pipeline.publication import publish
     from neonblue_pipeline.significance import KINDS, QUALITY_COLUMNS
 
-    with rollup.lock(servers.settings), servers.clickhouse(comment(context)) as clickhouse:
+    with rollup.lock(servers.settings, comment(context)) as clickhouse:
         published = publish(clickhouse)
     cells, tested, judged, seconds = published.cells, published.results, published.quality, published.seconds
     unknown = sorted({cell["kind"] for cell in cells if cell["metric"]} - set(KINDS))

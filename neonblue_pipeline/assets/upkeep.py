@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from neonblue_pipeline import event_ids, retention
+from neonblue_pipeline import event_ids, retention, rollup
 from neonblue_pipeline.resources import Servers, comment
 from neonblue_pipeline.sqlfiles import read_sql
 
@@ -31,11 +31,18 @@ def known_event_ids(context: dg.AssetExecutionContext, servers: Servers) -> dg.M
     return dg.MaterializeResult(metadata={"days": days, "ids": sum(days.values())})
 
 
-@dg.asset(group_name="upkeep", kinds={"clickhouse"}, deps=["experiment_results", "experiment_quality"], pool="rollups")
+@dg.asset(
+    group_name="upkeep",
+    kinds={"clickhouse"},
+    deps=["experiment_results", "experiment_quality"],
+    pool="rollups",
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+)
 def thinned_cutoffs(context: dg.AssetExecutionContext, servers: Servers) -> dg.MaterializeResult:
     """Of cut-offs older than two days the last of each day stays, so that results do not grow by every minute."""
     kept = read_sql("read/last_cutoffs_of_the_days")
-    with servers.clickhouse(comment(context)) as clickhouse:
+    # Results are written before the row that says which cut-off they are of, and until then are none of the last.
+    with rollup.lock(servers.settings, comment(context)) as clickhouse:
         before = clickhouse.rows("select count() from experiment_quality_rows")[0][0]
         for table in _CUTOFFS:
             clickhouse.command(

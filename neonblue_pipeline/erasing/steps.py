@@ -24,9 +24,9 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline import rollup
 from neonblue_pipeline.arrival import await_arrival
+from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.erasing import analytics, facts, lock, topic, windows
 from neonblue_pipeline.errors import ErasureHeld
 from neonblue_pipeline.settings import Settings
@@ -149,7 +149,7 @@ class _Work:
     def _analytics(self, todo: Sequence[Open]) -> None:
         settings = self.settings
         people = [erasure.user_id for erasure in todo if erasure.user_id is not None]
-        with rollup.lock(settings), clickhouse_client.connect(settings, "neonblue_pipeline erasing") as clickhouse:
+        with rollup.lock(settings, "neonblue_pipeline erasing") as clickhouse:
             analytics.refuse_detached(clickhouse)
             with analytics.files_removed(clickhouse), analytics.named(clickhouse, people):
                 self._traces(clickhouse, todo)
@@ -160,7 +160,7 @@ class _Work:
             entries = windows.compare_again(self.postgres, clickhouse, found)
         self._record(todo, "analytics", {"ledger_entries": entries})
 
-    def _traces(self, clickhouse: clickhouse_client.ClickHouse, todo: Sequence[Open]) -> None:
+    def _traces(self, clickhouse: ClickHouse, todo: Sequence[Open]) -> None:
         """Written down before anything is deleted; a run that was killed may have deleted some of it already."""
         new = [erasure for erasure in todo if "traces" not in erasure.steps]
         if not new:

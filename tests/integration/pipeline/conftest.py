@@ -119,8 +119,8 @@ class Pipeline:
             raise NotYet(f"{landed} of {outbox} outbox rows landed")
 
     def build(self, *, of_all: bool = False) -> rollup.Rolled:
-        with rollup.lock(self.settings):
-            return rollup.build(self.server, self.settings, of_all=of_all)
+        with rollup.lock(self.settings, "tests") as clickhouse:
+            return rollup.build(clickhouse, self.settings, of_all=of_all)
 
     def rollups(self, experiment_id: int) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every rollup of one experiment."""

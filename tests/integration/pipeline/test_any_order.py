@@ -191,7 +191,7 @@ def test_any_order_and_any_duplication_gives_the_same_events_rollups_and_results
         delivered = [(World(facts), delivery) for delivery in (in_order, *deliveries)]
 
         def build() -> None:
-            with rollup.lock(of_stack):
+            with rollup.lock(of_stack, "tests"):
                 rollup.build(server, of_stack)
 
         for world, delivery in delivered[:-1]:

@@ -55,6 +55,7 @@ REVIEWED: dict[tuple[str, str], str] = {
     ("neonblue_pipeline/rollup.py", "', '.join(_DEFINITION)"): "constants",
     ("neonblue_pipeline/rollup.py", "name"): "one of _REBUILT",
     ("neonblue_pipeline/rollup.py", "', '.join(swaps)"): "dates and names of _REBUILT",
+    ("neonblue_pipeline/rollup.py", "theirs"): "a text of its function",
     ("neonblue_pipeline/rollup.py", "table"): "one of two names of its function, one of _REBUILT, or what callers name",
     ("neonblue_pipeline/rollup.py", "done"): "numbers: partitions and offsets of Kafka",
     ("neonblue_local/clickhouse/engine.py", "names"): "written by literal()",
