@@ -38,13 +38,13 @@ def rollup(rig: Rig) -> Iterator[Figure]:
             "select count(), sum(total) from (select user_id, sum(value) as total from events_rows group by user_id)",
         )
         with rig.peak_memory("clickhouse") as peak:
-            first = _build(rig.settings, clickhouse)
+            first = _build(rig.settings)
         dataset.events(clickhouse, late, 1, users)
-        again = _build(rig.settings, clickhouse)
+        again = _build(rig.settings)
         if list(again.days) != [late.date()]:
             raise BenchError(f"one late event on {late.date()} had these days built again: {sorted(again.days)}")
         dataset.assign(clickhouse, dataset.Made(every.ids[-1:], every.start + timedelta(days=3)), 1_000)
-        added = _build(rig.settings, clickhouse)
+        added = _build(rig.settings)
         if added.days or not added.histories:
             raise BenchError(f"the history of 1,000 users had these days built again: {sorted(added.days)}")
         yield Figure(
@@ -138,8 +138,8 @@ def reading(rig: Rig) -> Iterator[Figure]:
         )  # fmt: skip
 
 
-def _build(settings: Settings, clickhouse: ClickHouse) -> rollups.Rolled:
-    with rollups.lock(settings):
+def _build(settings: Settings) -> rollups.Rolled:
+    with rollups.lock(settings, "bench") as clickhouse:
         return rollups.build(clickhouse, settings)
 
 
