@@ -93,6 +93,10 @@ _SCHEMAS |= {
         created_at=_TIME,
     ),
 }
+_SCHEMAS["UserStored"] = _SCHEMAS["User"] | {
+    "required": ["user_id", "created_at", "updated_at"],
+    "description": "attributes only where the token has the scope read",
+}
 _SCHEMAS |= {
     page: _object(items={"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}}, next_cursor=_TEXT_OR_NULL)
     for page, item in (("UserPage", "User"), ("EventPage", "StoredEvent"), ("AssignmentPage", "StoredAssignment"))

@@ -182,6 +182,7 @@ REPLIES: dict[str, Any] = {type(model).__name__: model.model_dump(mode="json") f
 REPLIES |= {f"Page_{name}_": _page(REPLIES[name]) for name in _PAGED}
 REPLIES |= {
     "User": _USER,
+    "UserStored": _USER,
     "StoredEvent": _STORED_EVENT,
     "StoredAssignment": _STORED_ASSIGNMENT,
     "UserPage": _page(_USER),

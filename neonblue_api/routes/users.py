@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
-from neonblue_api.access import IngestDep, ReadDep
+from neonblue_api.access import Caller, IngestDep, ReadDep
 from neonblue_api.bodies import JSON, media_type, read_body
 from neonblue_api.documentation import body_of, reply_of
 from neonblue_api.errors import (
@@ -61,6 +61,14 @@ def _user(row: Any) -> dict[str, Any]:
     return fields | {"attributes": msgspec.Raw(fields["attributes"].encode())}
 
 
+def _told(row: Any, caller: Caller) -> dict[str, Any]:
+    """The user as a sender is told of it: who may not read learns no attributes."""
+    user = _user(row)
+    if "read" not in caller.scopes:
+        del user["attributes"]
+    return user
+
+
 async def _get(connection: AsyncConnection, user_id: str) -> Any:
     row = (await connection.execute(_ONE, {"user_id": user_id})).mappings().first()
     if row is None:
@@ -72,18 +80,23 @@ async def _get(connection: AsyncConnection, user_id: str) -> Any:
     "",
     status_code=201,
     response_class=Response,
-    responses=reply_of(201, "User") | reply_of(200, "User") | responses(*_COMMON, *_BODY_ERRORS, KeyTaken, UserErased),
+    responses=reply_of(201, "UserStored")
+    | reply_of(200, "UserStored")
+    | responses(*_COMMON, *_BODY_ERRORS, KeyTaken, UserErased),
     openapi_extra=body_of({JSON: "UserIn"}),
 )
 async def create_user(
     request: Request,
-    _: IngestDep,
+    caller: IngestDep,
     settings: SettingsDep,
     reader: UserReaderDep,
     database: DatabaseDep,
     pseudonym: PseudonymDep,
 ) -> Response:
-    """Tell about a user. The same user with the same attributes again is 200, with others 409."""
+    """Tell about a user. The same user with the same attributes again is 200, with others 409.
+
+    `attributes` stand in the reply to a token that may `read`.
+    """
     media_type(request, (JSON,))
     user_id, attributes = reader.user(
         await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout)
@@ -102,7 +115,7 @@ async def create_user(
         return created, await _get(connection, user_id)
 
     created, row = await database.transact(work)
-    return json_reply(_user(row), 201 if created else 200, {"ETag": etag(row["revision"])})
+    return json_reply(_told(row, caller), 201 if created else 200, {"ETag": etag(row["revision"])})
 
 
 @router.get("", response_class=Response, responses=reply_of(200, "UserPage") | responses(*_COMMON, InvalidCursor))
@@ -136,20 +149,23 @@ async def get_user(user_id: UserIdPath, _: ReadDep, database: DatabaseDep, pseud
 @router.patch(
     "/{user_id:path}",
     response_class=Response,
-    responses=reply_of(200, "User") | responses(*_COMMON, *_BODY_ERRORS, UserNotFound, PreconditionFailed),
+    responses=reply_of(200, "UserStored") | responses(*_COMMON, *_BODY_ERRORS, UserNotFound, PreconditionFailed),
     openapi_extra=body_of({JSON: "UserChange"}),
 )
 async def change_user(
     user_id: UserIdPath,
     request: Request,
-    _: IngestDep,
+    caller: IngestDep,
     settings: SettingsDep,
     reader: UserReaderDep,
     database: DatabaseDep,
     pseudonym: PseudonymDep,
     if_match: IfMatchDep = None,
 ) -> Response:
-    """Set attributes; one that is null is taken away, one that is left out stays."""
+    """Set attributes; one that is null is taken away, one that is left out stays.
+
+    `attributes` stand in the reply to a token that may `read`.
+    """
     user_id = pseudonym(user_id)
     media_type(request, (JSON,))
     given = reader.change(await read_body(request, settings.max_body, compressed=True, seconds=settings.body_timeout))
@@ -162,4 +178,4 @@ async def change_user(
         return await _get(connection, user_id)
 
     row = await database.transact(work)
-    return json_reply(_user(row), 200, {"ETag": etag(row["revision"])})
+    return json_reply(_told(row, caller), 200, {"ETag": etag(row["revision"])})

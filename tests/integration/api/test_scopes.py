@@ -1,16 +1,22 @@
 """Every route of the document opens to exactly one scope, and to nobody without a token."""
 
+import json
+from uuid import uuid4
+
 import httpx
 import pytest
 
 SCOPES = ("ingest", "read", "manage", "audit")
-SENDING = {
-    "POST /v1/events",
-    "POST /v1/events/batch",
-    "POST /v1/assignments/batch",
-    "POST /v1/experiments/{key}/assignments",
-    "POST /v1/users",
-    "PATCH /v1/users/{user_id}",
+STORED = {"note": "what is stored of somebody"}
+EVENT = {"id": str(uuid4()), "user_id": "USER", "event_type": "x"}
+# What a sender may ask about a user of whom all of this is stored.
+SENDING: dict[str, list[dict]] = {
+    "POST /v1/events": [EVENT, EVENT | {"properties": STORED}],
+    "POST /v1/events/batch": [{"events": [EVENT, EVENT | {"properties": STORED}]}],
+    "POST /v1/assignments/batch": [{"assignments": [{"experiment": "KEY", "user_id": "USER", "variant_key": "b"}]}],
+    "POST /v1/experiments/{key}/assignments": [{"user_id": "USER"}, {"user_id": "USER", "variant_key": "b"}],
+    "POST /v1/users": [{"user_id": "USER"}, {"user_id": "USER", "attributes": STORED}],
+    "PATCH /v1/users/{user_id}": [{"attributes": {}}, {"attributes": {"more": None}}],
 }
 
 
@@ -52,3 +58,34 @@ def test_every_route_demands_its_scope(api_url, client, tokens):
         if opened != [_scope(route)]:
             wrong[route] = opened
     assert wrong == {}
+
+
+def test_a_token_that_may_only_send_is_told_nobodys_attributes_or_properties(client, api_url, tokens, running):
+    def filled(body: dict) -> dict:
+        return json.loads(json.dumps(body).replace("USER", running).replace("KEY", running))
+
+    variant = {"user_id": running, "variant_key": "a", "attributes": STORED}
+    stored = [
+        client.post("/v1/users", json={"user_id": running, "attributes": STORED}),
+        client.post(f"/v1/experiments/{running}/assignments", json=variant),
+        client.post("/v1/events", json=filled(EVENT | {"properties": STORED})),
+    ]
+    assert [reply.status_code for reply in stored] == [201, 201, 202]
+    only_sends = {"Authorization": f"Bearer {tokens['ingest']}"}
+    statuses = {}
+    for route, bodies in SENDING.items():
+        method, path = route.split(" ")
+        at = f"{api_url}{path.format(key=running, user_id=running)}"
+        replies = [httpx.request(method, at, json=filled(body), headers=only_sends, trust_env=False) for body in bodies]
+        statuses[route] = [reply.status_code for reply in replies]
+        for reply in replies:
+            assert STORED["note"] not in f"{reply.headers}{reply.text}", route
+    assert statuses == {
+        "POST /v1/events": [409, 202],
+        "POST /v1/events/batch": [202],
+        "POST /v1/assignments/batch": [200],
+        "POST /v1/experiments/{key}/assignments": [200, 409],
+        "POST /v1/users": [409, 200],
+        "PATCH /v1/users/{user_id}": [200, 200],
+    }
+    assert client.patch(f"/v1/users/{running}", json={"attributes": {}}).json()["attributes"] == STORED
