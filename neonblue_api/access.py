@@ -121,7 +121,7 @@ async def authorize(request: Request, scope: str) -> Caller:
         raise Forbidden(
             f"the token {caller.name!r} has {', '.join(sorted(caller.scopes)) or 'no scope'}; this needs {scope}"
         )
-    await request.app.state.rate_limits.check(request)
+    await request.app.state.rate_limits.check(request, caller.token_id)
     return caller
 
 

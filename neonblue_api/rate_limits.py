@@ -8,7 +8,6 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -22,7 +21,7 @@ from neonblue_api.redis_link import PREFIX, Gathered, RedisLink, ask_or_none
 from neonblue_api.settings import Settings, SettingsError
 
 EVERY_OTHER = "*"
-_Who = tuple[RateLimitItem, str, str]  # limit, digest of the token, route
+_Who = tuple[RateLimitItem, str, str]  # limit, number of the token, route
 
 
 @dataclass
@@ -58,8 +57,11 @@ class RateLimits:
             self._in_redis = SlidingWindowCounterRateLimiter(storage)
             self._shared = Gathered(link, self._count)
 
-    async def check(self, request: Request) -> None:
-        """Counts the request, once. Raises RateLimited. Its reply carries what is left."""
+    async def check(self, request: Request, token_id: int | None) -> None:
+        """Counts the request of this token, None for that of the settings, once.
+
+        Raises RateLimited. The reply carries what is left.
+        """
         if not self._limits or "rate_limit" in request.scope["state"]:
             return
         # Of the direct paths, which the framework does not look for, the path is the template.
@@ -68,7 +70,7 @@ class RateLimits:
         limit = self._limits.get(route) or self._limits.get(EVERY_OTHER)
         if limit is None:
             return
-        token = blake2b(request.headers["authorization"].encode(), digest_size=16).hexdigest()
+        token = str(token_id)
         left: _Left | None = await ask_or_none(self._shared, (limit, token, route))
         if left is None:
             left = await _hit(self._own, (limit, token, route), 1)

@@ -348,6 +348,9 @@ def test_without_redis_a_process_limits_by_itself(postgres_url, running, name):
         assert client.get("/v1/experiments").status_code == 200  # each other route has a count of its own
         wrong = client.get("/v1/metrics", headers={"Authorization": "Bearer unknown-token-of-nobody"})
         assert wrong.status_code == 401
+        for spelled in (f"bearer {TOKEN}", f"BEARER {TOKEN}", f"Bearer  {TOKEN}"):
+            reply = client.get("/v1/metrics", headers={"Authorization": spelled})
+            assert (reply.status_code, reply.json()["code"]) == (429, "rate_limited"), spelled
 
 
 def _session(client: httpx.Client, user: str) -> str | None:
