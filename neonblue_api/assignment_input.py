@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from neonblue_api.fact_input import UNDECODABLE, Rejected, items_of, refusal_of, rejected
+from neonblue_api.fact_input import AROUND, UNDECODABLE, Rejected, items_of, refusal_of, rejected
 from neonblue_api.input_rules import ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
 from neonblue_api.pseudonyms import pseudonyms
 from neonblue_api.settings import Settings
@@ -49,17 +49,8 @@ class AssignmentRow(Struct, omit_defaults=True):
     revision: int | None = None  # of the definition that the variant was chosen by
 
 
-class _AssignmentBatch(Struct, forbid_unknown_fields=True):
-    assignments: list[BatchAssignmentIn]
-
-
-class _RawBatch(Struct, forbid_unknown_fields=True):
-    assignments: list[Raw]
-
-
 _one = msgspec.json.Decoder(AssignmentIn)
 _of_batch = msgspec.json.Decoder(BatchAssignmentIn)
-_raw_batch = msgspec.json.Decoder(_RawBatch)
 _NOTHING = Raw(b"{}")
 
 
@@ -82,7 +73,7 @@ class AssignmentReader:
 
     def batch(self, body: bytes, request_id: str | None) -> tuple[list[AssignmentRow], list[int], list[Rejected]]:
         """Rows, their positions in the batch, and what was rejected. Raises MalformedJson or InvalidInput."""
-        items = items_of(body, _raw_batch, "assignments", max_batch=self._max_batch, max_depth=self._max_depth)
+        items = items_of(body, "assignments", max_batch=self._max_batch, max_depth=self._max_depth)
         rows, positions, refused = [], [], []
         for index, item in enumerate(items):
             try:
@@ -98,7 +89,7 @@ class AssignmentReader:
         self, decoder: msgspec.json.Decoder[Any], item: bytes, request_id: str | None, experiment: str | None = None
     ) -> AssignmentRow:
         # The document as a whole is strict, whatever its fields; the field rules come after.
-        check_object(item, max_depth=self._max_depth + 1, max_size=self._max_attributes + 4096)
+        check_object(item, max_depth=self._max_depth + 1, max_size=self._max_attributes + AROUND)
         try:
             given = decoder.decode(item)
         except UNDECODABLE as error:

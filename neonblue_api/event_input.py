@@ -1,9 +1,11 @@
 """Events as clients send them: decoded and checked, ready for accept_events. Knows no server.
 
-The common batch is decoded whole by msgspec; only a batch in which something is wrong is taken apart event by event, so
-that the good ones are stored and each bad one is told what is wrong with it.
+Events that came together are decoded together by msgspec; only where something is wrong with one of them each is looked
+at by itself, so that the good ones are stored and each bad one is told what is wrong with it.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -12,8 +14,18 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from neonblue_api.errors import MalformedJson
-from neonblue_api.fact_input import UNDECODABLE, Rejected, check_count, items_of, refusal_of, rejected
-from neonblue_api.input_rules import Bounds, ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
+from neonblue_api.fact_input import (
+    AROUND,
+    TOGETHER,
+    UNDECODABLE,
+    Rejected,
+    check_count,
+    items_of,
+    refusal_of,
+    rejected,
+    undecoded,
+)
+from neonblue_api.input_rules import Bounds, ExperimentKey, FieldError, TimeRule, Timestamp, UserId
 from neonblue_api.pseudonyms import pseudonyms
 from neonblue_api.settings import Settings
 from neonblue_api.strict_json import JsonRefused, check_extent, check_object, holds_no_repeats, read_strictly
@@ -57,14 +69,9 @@ class _Batch(Struct, forbid_unknown_fields=True):
     events: list[EventIn]
 
 
-class _RawBatch(Struct, forbid_unknown_fields=True):
-    events: list[Raw]
-
-
 _event = msgspec.json.Decoder(EventIn)
 _batch = msgspec.json.Decoder(_Batch)
 _anything = msgspec.json.Decoder(Any)
-_raw_batch = msgspec.json.Decoder(_RawBatch)
 _NO_PROPERTIES = Raw(b"{}")
 _BRACE = ord("{")
 
@@ -74,7 +81,7 @@ class Decoded:
     """Rows with their positions in the batch; the rest was rejected."""
 
     rows: list[EventRow] = field(default_factory=list)
-    positions: list[int] | range = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
 
@@ -85,6 +92,7 @@ class EventReader:
         self._max_batch = settings.max_batch
         self._max_depth = settings.max_depth
         self._max_properties = settings.max_properties
+        self._max_event = settings.max_properties + AROUND
         self._pseudonym = pseudonyms(settings) if settings.pseudonymous_users else None
         self._clock = TimeRule(settings)
 
@@ -99,76 +107,77 @@ class EventReader:
 
     def batch(self, body: bytes, request_id: str | None) -> Decoded:
         """A body of the form {"events": […]}. Raises MalformedJson or InvalidInput where the batch as such is wrong."""
-        events: list[EventIn] | None
-        try:
-            events = _batch.decode(body).events
-            whole = _anything.decode(body)
-        except UNDECODABLE:
-            events = whole = None
-        if events is not None:
+        if len(body) <= TOGETHER:
+            events = []
+            with suppress(*UNDECODABLE):
+                events = _batch.decode(body).events
             check_count(len(events), "events", self._max_batch)
-            decoded = self._all_good(events, body, whole, request_id)
-            if decoded is not None:
-                return decoded
-        items = items_of(body, _raw_batch, "events", max_batch=self._max_batch, max_depth=self._max_depth)
-        return self._each(items, request_id)
+            if events and (rows := self._all_good(events, body, 1, request_id, self._clock.bounds())) is not None:
+                return Decoded(rows, list(range(len(rows))))
+        items = items_of(body, "events", max_batch=self._max_batch, max_depth=self._max_depth)
+        return self._in_turn(items, request_id)
 
     def lines(self, body: bytes, request_id: str | None) -> Decoded:
         """One event a line; blank lines are passed over and not counted. Raises InvalidInput for too many."""
-        count = body.count(b"\n") + (not body.endswith(b"\n"))
-        check_count(count, "events", self._max_batch)
-        events: list[EventIn] | None
-        try:
-            events = _event.decode_lines(body)
-            whole = _anything.decode_lines(body)
-        except UNDECODABLE:
-            events = whole = None
-        # Two objects on one line, or one object over two lines, are read by the decoder all the same.
-        if events is not None and len(events) == count:
-            decoded = self._all_good(events, body, whole, request_id)
-            if decoded is not None:
-                return decoded
-        return self._each([line for line in body.split(b"\n") if line.strip()], request_id)
+        check_count(body.count(b"\n") + (not body.endswith(b"\n")), "events", self._max_batch)
+        return self._in_turn([line for line in body.split(b"\n") if line.strip()], request_id)
 
-    def _all_good(self, events: list[EventIn], body: bytes, whole: Any, request_id: str | None) -> Decoded | None:
-        """The rows if every event is good, else None. `whole` is the body decoded once more, to find repeated keys."""
-        if b"\\u0000" in body or not holds_no_repeats(body, whole):
-            return None
+    def _in_turn(self, items: list[bytes], request_id: str | None) -> Decoded:
+        """So many items together, then the next ones; where one of them is not good, each by itself."""
+        decoded = Decoded()
         bounds = self._clock.bounds()
-        try:
-            rows = [self._row(event, request_id, bounds) for event in events]
-        except FieldError:
-            return None
-        return Decoded(rows=rows, positions=range(len(events)))
-
-    def _each(self, items: list[bytes], request_id: str | None) -> Decoded:
-        positions: list[int] = []
-        decoded = Decoded(positions=positions)
-        bounds = self._clock.bounds()
-        for index, item in enumerate(items):
-            try:
-                row = self._exactly(item, request_id, bounds)
-            except (JsonRefused, FieldError) as wrong:
-                decoded.rejected.append(rejected(index, wrong, "the event"))
-            else:
-                decoded.rows.append(row)
-                positions.append(index)
+        for positions in _together(items):
+            some = items[positions.start : positions.stop]
+            text = b"\n".join(some)
+            events = []
+            if len(text) < TOGETHER + self._max_event:  # else one of them is too large
+                with suppress(*UNDECODABLE):
+                    events = _event.decode_lines(text)
+            # Two objects on one line, or one object over two lines, are read by the decoder all the same.
+            rows = self._all_good(events, text, 0, request_id, bounds) if len(events) == len(some) else None
+            if rows is not None:
+                decoded.rows += rows
+                decoded.positions += positions
+                continue
+            for position, item in zip(positions, some, strict=True):
+                try:
+                    row = self._exactly(item, request_id, bounds)
+                except (JsonRefused, FieldError) as wrong:
+                    decoded.rejected.append(rejected(position, wrong, "the event"))
+                else:
+                    decoded.rows.append(row)
+                    decoded.positions.append(position)
         return decoded
+
+    def _all_good(
+        self, events: list[EventIn], text: bytes, beside: int, request_id: str | None, bounds: Bounds
+    ) -> list[EventRow] | None:
+        """The rows if every event is good, else None. `text` is what was decoded, with so many colons beside events."""
+        if _needs_a_look(text) or _encode(events).count(b":") + beside != text.count(b":"):
+            return None
+        properties = b"[%b]" % b",".join([e.properties for e in events if not isinstance(e.properties, UnsetType)])
+        try:
+            if not holds_no_repeats(properties, _anything.decode(properties)):
+                return None
+            return [self._row(event, request_id, bounds) for event in events]
+        except (*UNDECODABLE, FieldError):
+            return None
 
     def _exactly(self, item: bytes, request_id: str | None, bounds: Bounds) -> EventRow:
         """The row of one event, every rule checked. Raises JsonRefused and FieldError."""
         try:
             event = _event.decode(item)
         except UNDECODABLE as error:
-            read_strictly(item, max_depth=self._max_depth + 1)
-            raise field_error(error) from None
+            raise undecoded(item, error, max_depth=self._max_depth + 1) from None
         if not isinstance(event.properties, UnsetType):
             try:
                 check_object(bytes(event.properties), max_depth=self._max_depth, max_size=self._max_properties)
             except JsonRefused as refused:
                 raise FieldError("properties", str(refused)) from None
         row = self._row(event, request_id, bounds)
-        if b"\\u0000" in item or not holds_no_repeats(item, _anything.decode(item)):
+        if _needs_a_look(item) or _encode(event).count(b":") != item.count(b":"):
+            if len(item) > self._max_event:
+                raise JsonRefused(f"has {len(item)} bytes; at most {self._max_event} are allowed")
             read_strictly(item, max_depth=self._max_depth + 1)
         return row
 
@@ -201,6 +210,23 @@ class EventReader:
             event.session_id or None,
             request_id,
         )
+
+
+def _needs_a_look(text: bytes) -> bool:
+    """Whether it may hold U+0000, or a colon that is escaped and so not counted."""
+    return b"\\u00" in text and (b"\\u0000" in text or b"\\u003" in text)
+
+
+def _together(items: list[bytes]) -> Iterator[range]:
+    """The positions of items that are decoded by one call, one call after the other."""
+    start = size = 0
+    for position, item in enumerate(items):
+        size += len(item)
+        if size >= TOGETHER:
+            yield range(start, position + 1)
+            start, size = position + 1, 0
+    if start < len(items):
+        yield range(start, len(items))
 
 
 def encode_rows(rows: list[EventRow]) -> str:

@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct, UnsetType
 
-from neonblue_api.fact_input import UNDECODABLE, refusal_of
+from neonblue_api.fact_input import AROUND, UNDECODABLE, refusal_of
 from neonblue_api.input_rules import FieldError, UserId, field_error
 from neonblue_api.settings import Settings
 from neonblue_api.strict_json import JsonRefused, check_object
@@ -48,7 +48,7 @@ class UserReader:
 
     def _decode(self, decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         try:
-            check_object(body, max_depth=self._max_depth + 1, max_size=self._max_size + 4096)
+            check_object(body, max_depth=self._max_depth + 1, max_size=self._max_size + AROUND)
             return decoder.decode(body)
         except JsonRefused as refused:
             raise refusal_of(refused) from None

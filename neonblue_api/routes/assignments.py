@@ -12,7 +12,7 @@ from neonblue_api import audit, experiments
 from neonblue_api.access import ManageDep, ReadDep, authorize
 from neonblue_api.assigning import CREATED, Assigning
 from neonblue_api.assignment_input import AssignmentReader
-from neonblue_api.bodies import JSON, media_type, read_body
+from neonblue_api.bodies import JSON, decoded, media_type, read_body
 from neonblue_api.direct_route import DirectRoute
 from neonblue_api.documentation import body_of, key_in_path, reply_of
 from neonblue_api.errors import (
@@ -101,7 +101,7 @@ async def record_assignments(request: Request) -> Response:
     settings: Settings = state.settings
     body = await read_body(request, settings.max_batch_body, compressed=True, seconds=settings.body_timeout)
     reader: AssignmentReader = state.assignment_reader
-    rows, positions, rejected = reader.batch(body, request.state.request_id)
+    rows, positions, rejected = await decoded(reader.batch, body, request.state.request_id)
     assigning: Assigning = state.assigning
     return json_reply(await assigning.batch(rows, positions, rejected))
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from neonblue_api.access import ReadDep, authorize
-from neonblue_api.bodies import JSON, NDJSON, media_type, read_body
+from neonblue_api.bodies import JSON, NDJSON, decoded, media_type, read_body
 from neonblue_api.direct_route import DirectRoute, Endpoint, flag
 from neonblue_api.documentation import body_of, flag_of, reply_of
 from neonblue_api.errors import (
@@ -104,11 +104,10 @@ async def send_events(request: Request) -> Response:
     settings: Settings = state.settings
     body = await read_body(request, settings.max_batch_body, compressed=True, seconds=settings.body_timeout)
     reader: EventReader = state.event_reader
-    decode = reader.batch if kind == JSON else reader.lines
-    decoded = decode(body, request.state.request_id)
-    await state.sessions.fill(decoded.rows)
+    given = await decoded(reader.batch if kind == JSON else reader.lines, body, request.state.request_id)
+    await state.sessions.fill(given.rows)
     intake: Intake = state.intake
-    stored = await intake.batch(decoded, atomic=atomic)
+    stored = await intake.batch(given, atomic=atomic)
     if atomic and stored.rejected:
         first = stored.rejected[0]
         raise BatchRefused(

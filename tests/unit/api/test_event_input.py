@@ -1,4 +1,8 @@
+import asyncio
 import json
+import threading
+import tracemalloc
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -7,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neonblue_api.errors import InvalidInput, MalformedJson
+from neonblue_api.assignment_input import AssignmentReader
+from neonblue_api.bodies import decoded
+from neonblue_api.errors import ApiError, InvalidInput, MalformedJson
 from neonblue_api.event_input import EventReader, encode_rows
+from neonblue_api.fact_input import TOGETHER
 from neonblue_api.settings import Settings
 
-READER = EventReader(
-    Settings(postgres_url="postgresql://x", clickhouse_url="http://x", api_token="x" * 16)  # type: ignore[arg-type]
-)
+SETTINGS = Settings(postgres_url="postgresql://x", clickhouse_url="http://x", api_token="x" * 16)  # type: ignore[arg-type]
+READER = EventReader(SETTINGS)
 NOW = datetime.now(UTC).replace(microsecond=123456)
 
 
@@ -117,3 +123,75 @@ def test_properties_keep_the_digits_of_their_numbers():
     assert bytes(
         msgspec.json.decode(encode_rows([READER.one(body, None)]), type=list[dict[str, msgspec.Raw]])[0]["properties"]
     ) == (b'{"n": 0.10000000000000000000001, "m": 1e2}')
+
+
+def _full(piece: str) -> str:
+    return ",".join([piece] * ((2 << 20) // (len(piece) + 1)))
+
+
+def _event(array: str) -> str:
+    return f'{{"user_id":"u","event_type":"x","properties":{{"a":[{array}]}}}}'
+
+
+# Each of these took 5 to 53 times its size.
+DEAR = {
+    "an unknown field": f'{{"events":[],"x":[{_full("1")}]}}',
+    "too many": f'{{"events":[{_full("1")}]}}',
+    "too many, and then none": f'{{"events":[{_full("1")}],"events":[]}}',
+    "too many good ones": f'{{"events":[{_full(_event(""))}]}}',
+    "too large": f'{{"events":[{_event(_full("[]"))}]}}',
+    "hidden properties": f'{{"events":[{{"user_id":"u","properties":[{_full("[]")}],"properties":{{}}}}]}}',
+}
+
+
+@pytest.mark.parametrize("body", DEAR.values(), ids=DEAR)
+@pytest.mark.parametrize("kind", ["events", "lines", "assignments"])
+def test_no_batch_takes_many_times_its_size_in_memory(kind, body):
+    readers = {"events": READER.batch, "lines": READER.lines, "assignments": AssignmentReader(SETTINGS).batch}
+    sent = body.removeprefix('{"events":[') if kind == "lines" else body.replace("events", kind)
+    given = sent.encode()
+    tracemalloc.start()
+    try:
+        with suppress(ApiError):
+            readers[kind](given, None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4.5 * len(given)
+
+
+def test_of_a_long_text_the_decoders_own_word_is_told():
+    twice = '"event_type":"x","event_type":"x","page":1'
+    for user, code in (("u", "malformed_json"), ("u" * 100_000, "invalid_input")):
+        decoded = READER.lines(f'{{"user_id":"{user}",{twice}}}'.encode(), None)
+        assert [one.code for one in decoded.rejected] == [code]
+    with pytest.raises(InvalidInput, match="unknown field `x`"):
+        READER.batch(f'{{"events":[],"x":"{"u" * 100_000}","x":1}}'.encode(), None)
+    with pytest.raises(MalformedJson, match="byte 100013"):
+        READER.batch(f'{{"events":[1,{" " * 100_000}}}'.encode(), None)
+
+
+@pytest.mark.parametrize("as_lines", [True, False])
+def test_of_a_large_batch_each_bad_event_is_listed_at_its_place_and_each_good_one_kept(as_lines):
+    bad = {3: '{"user_id":""}', 17: '{"user_id":"u","user_id":"u","event_type":"x"}', 39: "[]"}
+    events = [
+        bad.get(n) or f'{{"user_id":"u{n}","event_type":"x","properties":{{"a":"{"b" * 30_000}"}}}}' for n in range(40)
+    ]
+    body = ("\n".join(events) if as_lines else f'{{"events":[{",".join(events)}]}}').encode()
+    assert len(body) > 4 * TOGETHER
+    decoded = (READER.lines if as_lines else READER.batch)(body, None)
+    assert [one.index for one in decoded.rejected] == list(bad)
+    assert [f"u{position}" for position in decoded.positions] == [row.user_id for row in decoded.rows]
+    assert len(decoded.rows) == 37
+
+
+def test_a_large_batch_is_decoded_while_others_are_answered():
+    answered = threading.Event()
+
+    async def both() -> bool:
+        decoding = asyncio.create_task(decoded(lambda *_: answered.wait(30), bytes(TOGETHER + 1), None))
+        await asyncio.sleep(0)
+        answered.set()
+        return await decoding
+
+    assert asyncio.run(both())
