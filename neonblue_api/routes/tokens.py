@@ -35,11 +35,12 @@ _LOCKED = text(f"select {_COLUMNS} from api_tokens where token_id = :token_id fo
 _REVOKE = text(f"""
     update api_tokens set revoked_at = coalesce(revoked_at, now())
     where token_id = :token_id returning {_COLUMNS}""")  # noqa: S608
-# A token that was made for some time is followed by one for the same time.
+# A token that was made for some time is followed by one for the same time, up to the last moment that a reply can tell.
 _REPLACE = text(f"""
     insert into api_tokens (name, token_sha256, scopes, expires_at, replaces)
     select name, :digest, scopes,
-           coalesce(cast(:expires_at as timestamptz), now() + (expires_at - created_at)), token_id
+           coalesce(cast(:expires_at as timestamptz),
+                    least(now() + (expires_at - created_at), timestamptz '9999-12-31 23:59:59.999999+00')), token_id
     from api_tokens where token_id = :token_id returning {_COLUMNS}""")  # noqa: S608
 _END = text(f"""
     update api_tokens set expires_at = least(expires_at, now() + make_interval(secs => :overlap_s))

@@ -59,6 +59,11 @@ def test_the_new_one_is_valid_as_long_as_the_old_one_was_meant_to_be(client, nam
     assert _time(_rotated(client, new, expires_at=chosen.isoformat())["expires_at"]) == chosen
 
 
+def test_one_that_is_valid_until_the_last_moment_of_all_is_followed_by_one_that_is_too(client, name):
+    last = "9999-12-31T23:59:59.999999Z"
+    assert _rotated(client, _made(client, name, expires_at=last))["expires_at"] == last
+
+
 def test_what_ended_or_never_was_is_not_rotated(client, name):
     old = _made(client, name)
     client.delete(f"/v1/tokens/{old['token_id']}")
