@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Header, Query
 
 from neonblue_api.errors import InvalidCursor, PreconditionFailed
+from neonblue_api.strict_json import read_strictly
 
 T = TypeVar("T")
 
@@ -27,11 +28,11 @@ def read_cursor(cursor: str | None, *kinds: type) -> list[Any] | None:
     if cursor is None:
         return None
     try:
-        place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        place = read_strictly(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), max_depth=1)
     except ValueError:
         raise InvalidCursor(f"cursor is {cursor[:100]!r}") from None
     fits = isinstance(place, list) and [type(value) for value in place] == list(kinds)
-    if not fits or any("\0" in value if type(value) is str else not -(2**63) <= value < 2**63 for value in place):
+    if not fits or any(type(value) is int and not -(2**63) <= value < 2**63 for value in place):
         raise InvalidCursor(f"cursor is {cursor[:100]!r}")
     return place
 

@@ -1,6 +1,6 @@
 """Events: one, or a batch as JSON or NDJSON. A 202 is sent after the commit."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -140,17 +140,15 @@ async def list_events(
     cursor: CursorDep = None,
 ) -> Response:
     """A user's events as accepted, the latest first, for as long as PostgreSQL keeps their day."""
-    place = read_cursor(cursor, str, str)
-    if place:
-        _check_place(place)
+    after_time, after_id = _place(cursor)
 
     async def work(connection: AsyncConnection) -> list[Any]:
         values = {
             "user_id": pseudonym(user_id),
             "event_type": event_type,
             "experiment": experiment,
-            "after_time": place[0] if place else None,
-            "after_id": place[1] if place else None,
+            "after_time": after_time,
+            "after_id": after_id,
             "limit": limit + 1,
         }
         return list((await connection.execute(_PAGE, values)).mappings())
@@ -166,9 +164,12 @@ def _event(row: Any) -> dict[str, Any]:
     return {"id": fields.pop("event_id")} | fields | {"properties": msgspec.Raw(fields["properties"].encode())}
 
 
-def _check_place(place: list[str]) -> None:
+def _place(cursor: str | None) -> tuple[datetime, UUID] | tuple[None, None]:
+    """Time and id of the event that `cursor` stands for. Raises InvalidCursor."""
+    place = read_cursor(cursor, str, str)
+    if place is None:
+        return None, None
     try:
-        datetime.fromisoformat(place[0])
-        UUID(place[1])
-    except ValueError:
+        return datetime.fromisoformat(place[0]).astimezone(UTC), UUID(place[1])
+    except (ValueError, OverflowError):
         raise InvalidCursor("cursor holds no event's place") from None

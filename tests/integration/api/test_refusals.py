@@ -1,5 +1,6 @@
 """What breaks a rule is refused with the reason, and nothing of it is stored."""
 
+import base64
 import gzip
 import json
 import socket
@@ -7,6 +8,7 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import zstandard
 
@@ -191,6 +193,31 @@ def test_an_address_that_is_not_utf8_is_refused_and_not_read_as_another(client):
         assert (reply.status_code, reply.json()["code"]) == (422, "invalid_input")
     assert client.patch("/v1/users/%FF", json={"attributes": {"a": 1}}).status_code == 422
     assert client.get("/v1/users/%EF%BF%BD").json()["attributes"] == {}
+
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "status"),
+    [
+        pytest.param("/v1/users", "[" * 3000, 400, id="nested"),
+        ("/v1/users", '["\\ud800"]', 400),
+        ("/v1/users", '["\\u0000"]', 400),
+        ("/v1/users", '[["a"]]', 400),
+        ("/v1/users", "[1]", 400),
+        ("/v1/metrics", f"[{2**63}]", 400),
+        ("/v1/events?user_id=u", '["x", "y"]', 400),
+        ("/v1/events?user_id=u", f'["0001-01-01T00:00:00+23:59", "{NOBODY}"]', 400),
+        ("/v1/events?user_id=u", f'["2026-01-01T00:00:00+23:59", "{NOBODY}"]', 200),
+        ("/v1/events?user_id=u", f'["2026-W05-1", "urn:uuid:{NOBODY}"]', 200),
+    ],
+)
+def test_a_cursor_that_no_list_made_is_refused_or_is_a_place(client, path, text, status):
+    cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    reply = client.get(httpx.URL(path).copy_merge_params({"cursor": cursor}))
+    assert reply.status_code == status
+    assert status == 200 or reply.json()["code"] == "invalid_cursor"
 
 
 @pytest.mark.parametrize("path", ["/v1/experiments", "/v1/metrics", "/v1/users", "/v1/events", "/v1/events/batch"])
