@@ -83,3 +83,11 @@ def test_numbers_count_with_the_digits_that_postgresql_writes():
     with pytest.raises(JsonRefused, match="written out"):
         check_object(b'{"a":[1e308,1e308,1e308,1e308]}', max_depth=8, max_size=1000)
     check_object(b'{"a":[1e308]}', max_depth=8, max_size=1000)
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+def test_no_nesting_is_so_deep_that_it_is_not_told_as_such(opens, closes):
+    # Decoder, encoder and exact reader bear different depths; which one gives up depends on the stack.
+    for depth in range(9, 1_100):
+        with pytest.raises(JsonRefused, match="nested deeper than 8 levels"):
+            check_object(f'{{"a":{opens * depth}1{closes * depth}}}'.encode(), max_depth=8, max_size=10_000)
