@@ -76,10 +76,16 @@ class Lockout:
 
 
 def client_address(host: str | None) -> str:
-    """Whom to lock out: an IPv4 address, or the /64 that an IPv6 client may choose its addresses from."""
+    """Whom to lock out: an IPv4 address, or the /64 that an IPv6 client may choose its addresses from.
+
+    What a proxy says of a client and is no address stands for itself.
+    """
     if host is None:
         return "unix"
     if ":" not in host:
         return host
-    address = IPv6Address(host.partition("%")[0])
+    try:
+        address = IPv6Address(host.partition("%")[0])
+    except ValueError:
+        return host
     return str(address.ipv4_mapped or ip_network((address, 64), strict=False))

@@ -78,7 +78,12 @@ def test_a_storage_that_does_not_answer_leaves_the_lock_to_the_process(postgres_
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("a:b", "a:b"),
     ],
 )
 def test_an_ipv6_client_is_known_by_the_network_that_it_may_choose_addresses_from(host, address):
     assert client_address(host) == address
+
+
+def test_a_client_of_whom_a_proxy_says_no_address_is_answered(url):
+    assert _ask(url, TOKEN, "a:b").status_code == 200
