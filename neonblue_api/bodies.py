@@ -35,7 +35,9 @@ _aside = ThreadPoolExecutor(1, thread_name_prefix="decoding")
 
 
 class ClientLeft(ApiError):
-    """The client hung up in the middle of its body; nobody reads this reply."""
+    """The client hung up in the middle of its body; nobody reads this reply, whose status is for the counts alone."""
+
+    status = 499
 
 
 def media_type(request: Request, allowed: tuple[str, ...]) -> str:

@@ -83,8 +83,8 @@ def count_events(accepted: int = 0, duplicates: int = 0, rejected: Iterable[str]
 
 
 def count_refused(error: ApiError) -> None:
-    """One event that was refused; after a 5xx its fate is open and the client sends it again."""
-    if error.status < 500:
+    """One event that was refused; after a 5xx, or where the client hung up (499), it is open and sent again."""
+    if error.status < 499:
         count_events(rejected=(error.code,))
 
 

@@ -1,5 +1,6 @@
 """What the API counts of itself at /metrics, by one process and by several behind one port."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -122,6 +123,28 @@ def test_requests_are_counted_by_template_so_that_no_key_and_no_stranger_makes_a
     }
     assert rose["neonblue_api_request_duration_seconds_count", "POST", "/v1/events"] == 1
     assert 0 < rose["neonblue_api_request_duration_seconds_sum", "POST", "/v1/events"] < 30
+
+
+def test_a_client_that_hangs_up_in_its_body_is_no_error_of_the_api_and_no_refused_event(alone: Watched) -> None:
+    before = alone.samples()
+    url = alone.client.base_url
+    with socket.create_connection((url.host, url.port), timeout=30) as connection:
+        connection.sendall(
+            f"POST /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n"
+            'Content-Type: application/json\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n{"user_id"'.encode()
+        )
+        connection.recv(100)  # told to go on: the route reads the body by now
+
+    @retry(retry=retry_if_exception_type(_NotYet), stop=stop_after_delay(30), wait=wait_fixed(0.05), reraise=True)
+    def counted() -> dict[tuple[str, ...], float]:
+        rose = alone.change(before)
+        if not any(key[0] == "neonblue_api_requests_total" and "/v1/events" in key for key in rose):
+            raise _NotYet("the request is not counted")
+        return rose
+
+    rose = counted()
+    assert rose["neonblue_api_requests_total", "POST", "/v1/events", "499"] == 1
+    assert not any(key[0] == "neonblue_api_events_total" for key in rose)
 
 
 def test_a_pool_in_which_nobody_works_is_free_and_says_how_large_it_is(alone: Watched) -> None:
