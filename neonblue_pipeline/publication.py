@@ -42,6 +42,8 @@ _STEPS = (
 _PORTION_ROWS = 2_000_000
 # Users whose traits are held at once.
 _SEGMENTED_USERS = 2_000_000
+_BY_SEGMENT = ("experiment_segments_rows", "experiment_dimensions_rows")
+_AT_THIS_CUTOFF = "(experiment_id, cutoff_at) in (select experiment_id, cutoff_at from experiment_cutoffs)"
 
 
 class Published(NamedTuple):
@@ -135,10 +137,9 @@ def _forget_written_segments(clickhouse: ClickHouse, segmented: list[int], by_se
             if (row["experiment_id"], row["dimension"], row["segment"]) not in found
         }
     )
-    at_this_cutoff = "(experiment_id, cutoff_at) in (select experiment_id, cutoff_at from experiment_cutoffs)"
-    for table in ("experiment_segments_rows", "experiment_dimensions_rows") if stale else ():
+    for table in _BY_SEGMENT if stale else ():
         clickhouse.command(
-            f"alter table {table} delete where experiment_id in {{stale:Array(UInt64)}} and {at_this_cutoff}",
+            f"alter table {table} delete where experiment_id in {{stale:Array(UInt64)}} and {_AT_THIS_CUTOFF}",
             {"stale": stale},
             mutations_sync=2,
         )

@@ -33,7 +33,7 @@ REVIEWED: dict[tuple[str, str], str] = {
     ("neonblue_pipeline/ledger.py", "file.name"): "an error message",
     ("neonblue_pipeline/ledger.py", "file.checksum[:12]"): "an error message",
     ("neonblue_pipeline/ledger.py", "known[:12]"): "an error message",
-    ("neonblue_pipeline/publication.py", "table"): "one of _STEPS",
+    ("neonblue_pipeline/publication.py", "table"): "one of _STEPS or _BY_SEGMENT",
     ("neonblue_pipeline/publication.py", "step.needs"): "a text of _STEPS",
     ("neonblue_pipeline/replay.py", "again"): "a text of this function, with placeholders",
     ("neonblue_pipeline/replay.py", "position"): "a text of this function",
