@@ -1,7 +1,7 @@
 """Experiments in PostgreSQL: reading them whole, and the changes that their life allows.
 
-Functions run inside the caller's transaction; each change locks the experiment's row first, so that of two editors one
-waits and then sees what the other did.
+All functions but `find` run inside the caller's transaction; each change locks the experiment's row first, so that of
+two editors one waits and then sees what the other did.
 """
 
 import json
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from neonblue_api.database import Database
 from neonblue_api.errors import (
     ExperimentKept,
     ExperimentNotFound,
@@ -33,6 +34,9 @@ from neonblue_api.models.experiments import (
 )
 
 _TOLERANCE = Decimal("0.000001")
+# Of what is published, in bytes. Escaped it may be twice as long; one message that is beyond the pipeline's
+# max_message_bytes (16 MiB) stops the whole stream.
+_MOST_PUBLISHED = 1 << 20
 
 _SELECT = """
     select x.experiment_id, x.key, x.name, x.description, x.status, x.seed, x.coverage::float8 as coverage, x.revision,
@@ -60,7 +64,8 @@ _INSERT_VARIANT = text("""
 _INSERT_METRIC = text("""
     insert into experiment_metrics (experiment_id, metric_id, role, position)
     select :experiment_id, metric_id, :role, :position from metrics where key = :key returning metric_id""")
-_PUBLISH = text("select publish_experiment(:experiment_id)")
+_PUBLISHED_BYTES = text("select octet_length(experiment_payload(x)::text) from experiments x where experiment_id = :id")
+_PUBLISH = text("select publish_experiment(:id)")
 
 
 def _experiment(row: Any) -> tuple[int, Experiment]:
@@ -77,6 +82,15 @@ async def get(connection: AsyncConnection, key: str) -> tuple[int, Experiment]:
     if row is None:
         raise ExperimentNotFound(f"experiment {key!r} does not exist")
     return _experiment(row)
+
+
+async def find(database: Database, key: str) -> tuple[int, Experiment]:
+    """As `get`, in a transaction of its own. Raises DatabaseUnavailable, too."""
+
+    async def work(connection: AsyncConnection) -> tuple[int, Experiment]:
+        return await get(connection, key)
+
+    return await database.transact(work)
 
 
 async def get_locked(connection: AsyncConnection, key: str) -> tuple[int, Experiment]:
@@ -141,7 +155,7 @@ async def change(
             text("delete from experiment_metrics where experiment_id = :id"), {"id": experiment_id}
         )
         await _put_metrics(connection, experiment_id, wanted.metrics)
-    return await publish(connection, experiment_id, current.key)
+    return await publish(connection, experiment_id, current.key, grown=bool(guarded))
 
 
 def require_draft(current: Experiment, what: str) -> None:
@@ -157,10 +171,22 @@ async def delete(connection: AsyncConnection, experiment_id: int, current: Exper
     await connection.execute(text("select delete_draft(:id)"), {"id": experiment_id})
 
 
-async def publish(connection: AsyncConnection, experiment_id: int, key: str) -> Experiment:
-    """Sends the whole definition on its way at a new revision, and returns it."""
-    await connection.execute(_PUBLISH, {"experiment_id": experiment_id})
+async def publish(connection: AsyncConnection, experiment_id: int, key: str, *, grown: bool = True) -> Experiment:
+    """Sends the whole definition on its way at a new revision, and returns it. Raises InvalidInput as `send` does."""
+    await send(connection, experiment_id, key, grown=grown)
     return (await get(connection, key))[1]
+
+
+async def send(connection: AsyncConnection, experiment_id: int, key: str, *, grown: bool) -> None:
+    """As `publish`. Raises InvalidInput where the definition has `grown` beyond what the stream carries."""
+    size = await connection.scalar(_PUBLISHED_BYTES, {"id": experiment_id}) if grown else 0
+    if size > _MOST_PUBLISHED:
+        raise InvalidInput(
+            f"experiment {key!r} with its variants, metrics and phases has {size} bytes",
+            rule=f"an experiment, with the definitions of its metrics, has at most {_MOST_PUBLISHED} bytes;"
+            " long lists in filters take most",
+        )
+    await connection.execute(_PUBLISH, {"id": experiment_id})
 
 
 def arranged(variants: list[VariantIn]) -> list[dict[str, Any]]:

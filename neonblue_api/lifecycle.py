@@ -47,14 +47,14 @@ async def stop(connection: AsyncConnection, experiment_id: int, current: Experim
     _require(current, "running", "stopped")
     await connection.execute(_STOP, {"id": experiment_id})
     await connection.execute(_LAST_PHASE, {"id": experiment_id})
-    return await experiments.publish(connection, experiment_id, current.key)
+    return await experiments.publish(connection, experiment_id, current.key, grown=False)
 
 
 async def archive(connection: AsyncConnection, experiment_id: int, current: Experiment) -> Experiment:
     """Raises InvalidTransition."""
     _require(current, "stopped", "archived")
     await connection.execute(_ARCHIVE, {"id": experiment_id})
-    return await experiments.publish(connection, experiment_id, current.key)
+    return await experiments.publish(connection, experiment_id, current.key, grown=False)
 
 
 def _require(current: Experiment, status: str, done: str) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from neonblue_api import experiments
 from neonblue_api.errors import InvalidInput, KeyTaken, MetricInUse, MetricNotFound
 from neonblue_api.models.metrics import Definition, Metric, MetricChange, MetricIn, problems
 
@@ -56,8 +57,7 @@ async def page(connection: AsyncConnection, *, after: int | None, limit: int) ->
 async def create(connection: AsyncConnection, new: MetricIn) -> Metric:
     """Raises KeyTaken, InvalidInput."""
     _check(new.key, new.kind, new.value, new.definition)
-    definition = new.definition.model_dump_json(exclude_unset=True, exclude_none=True)
-    values = new.model_dump() | {"name": new.name or new.key, "definition": definition}
+    values = new.model_dump() | {"name": new.name or new.key, "definition": new.definition.kept()}
     try:
         await connection.execute(_INSERT, values)
     except IntegrityError:
@@ -71,20 +71,17 @@ async def change(connection: AsyncConnection, metric_id: int, current: Metric, c
     _check(current.key, current.kind, changes.value, changes.definition)
     users = (await connection.execute(_USERS, {"metric_id": metric_id})).all()
     begun = [key for _, key, status in users if status != "draft"]
-    if begun and named & {"event_type", "value", "definition"}:
+    measures = named & {"event_type", "value", "definition"}
+    if begun and measures:
         raise MetricInUse(
             f"metric {current.key!r} is used by {', '.join(begun[:5])}; the request changes what it measures"
         )
     values = current.model_dump(mode="json") | changes.model_dump(exclude_unset=True)
     wanted = changes.definition
-    values["definition"] = (
-        json.dumps(current.definition)
-        if wanted is None
-        else wanted.model_dump_json(exclude_unset=True, exclude_none=True)
-    )
+    values["definition"] = json.dumps(current.definition) if wanted is None else wanted.kept()
     await connection.execute(_UPDATE, values | {"metric_id": metric_id})
-    for experiment_id, _, _ in users:
-        await connection.execute(text("select publish_experiment(:id)"), {"id": experiment_id})
+    for experiment_id, experiment, _ in users:
+        await experiments.send(connection, experiment_id, experiment, grown=bool(measures))
     return (await get(connection, current.key))[1]
 
 

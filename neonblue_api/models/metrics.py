@@ -15,8 +15,17 @@ Direction = Literal["increase", "decrease"]
 EventType = Annotated[str, Field(min_length=1, max_length=128)]
 Property = Annotated[str, Field(min_length=1, max_length=256)]
 
+# A message tells of an experiment with the definitions of all its metrics, and each filter is read for every event.
+MOST_BYTES = 64 << 10
+# Numbers are compared as doubles, which tell whole ones apart up to here.
+LARGEST_WHOLE = 2**53
 
-Count = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FilterText = Annotated[str, Field(max_length=256)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Lift = Annotated[float, Field(ge=0, le=1_000_000)]
+# A century: what a time can be moved by in ClickHouse ends, too.
+Days = Annotated[float, Field(ge=0, le=36_500)]
 # The database keeps shares in doubles: nothing is told apart beyond.
 Share = Annotated[float, Field(ge=1e-6, le=1 - 1e-6, allow_inf_nan=False)]
 
@@ -25,8 +34,10 @@ class Filter(Input):
     """A condition on a property of the event. An event without the property does not pass."""
 
     property: Property
-    op: Literal["=", "!=", ">", ">=", "<", "<=", "in"] = Field(description="`in` takes a list of texts.")
-    value: str | bool | int | Annotated[float, Field(allow_inf_nan=False)] | list[str]
+    op: Literal["=", "!=", ">", ">=", "<", "<=", "in"] = Field(
+        description="`in` takes a list of texts; numbers of `=` and `!=` are within ±2^53."
+    )
+    value: FilterText | bool | int | Finite | Annotated[list[FilterText], Field(max_length=1_000)]
 
     @model_validator(mode="after")
     def _value_fits_operator(self) -> "Filter":
@@ -34,14 +45,16 @@ class Filter(Input):
             raise ValueError("op in takes a list of texts, every other op one value")
         if self.op[0] in "<>" and (isinstance(self.value, bool) or not isinstance(self.value, int | float)):
             raise ValueError(f"op {self.op} compares numbers")
+        if self.op in ("=", "!=") and isinstance(self.value, int | float) and abs(self.value) > LARGEST_WHOLE:
+            raise ValueError(f"op {self.op} takes numbers within ±2^53, as greater ones equal their neighbours")
         return self
 
 
 class Window(Input):
     """Days after the assignment in which events count; users are compared once their window is over."""
 
-    from_days: Count = 0
-    to_days: Count
+    from_days: Days = 0
+    to_days: Days
 
     @model_validator(mode="after")
     def _has_a_length(self) -> "Window":
@@ -70,7 +83,7 @@ class Definition(Input):
 
     filters: list[Filter] = Field(default_factory=list, max_length=20)
     window: Window | SkipJsonSchema[None] = None
-    cap: Count | SkipJsonSchema[None] = Field(None, description="The most that the sum of one user counts for.")
+    cap: Amount | SkipJsonSchema[None] = Field(None, description="The most that the sum of one user counts for.")
     cap_percentile: Share | SkipJsonSchema[None] = Field(
         None,
         description="In place of cap: it lies at this share of all variants' users; 0.99 caps the highest 1 %.",
@@ -89,10 +102,21 @@ class Definition(Input):
         max_length=19,
         description="Of a funnel, the steps after the first, in their order.",
     )
-    margin: Count | SkipJsonSchema[None] = Field(
+    margin: Lift | SkipJsonSchema[None] = Field(
         None, description="As a guardrail: the share of the control's mean that may be lost; 0.01 if left out."
     )
-    minimum_effect: Count | SkipJsonSchema[None] = Field(None, description="As a target: the lift worth finding.")
+    minimum_effect: Lift | SkipJsonSchema[None] = Field(None, description="As a target: the lift worth finding.")
+
+    @model_validator(mode="after")
+    def _is_not_too_large(self) -> "Definition":
+        size = len(self.kept().encode())
+        if size > MOST_BYTES:
+            raise ValueError(f"has {size} bytes; at most {MOST_BYTES} are allowed")
+        return self
+
+    def kept(self) -> str:
+        """As JSON, without what was left out."""
+        return self.model_dump_json(exclude_unset=True, exclude_none=True)
 
 
 # Field of a definition → the kinds that may have it, and those that need it.

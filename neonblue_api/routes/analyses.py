@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonblue_api import experiments
 from neonblue_api.access import ReadDep
@@ -29,7 +28,6 @@ from neonblue_api.models.analyses import (
     ReachedStep,
     TimeSeries,
 )
-from neonblue_api.models.experiments import Experiment
 from neonblue_api.models.fields import Key, Page, UtcTime
 from neonblue_api.replies import responses
 from neonblue_api.state import AnalyticsDep, DatabaseDep, PseudonymDep
@@ -41,13 +39,6 @@ _BEGINNING, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 
 EventTypeQuery = Annotated[str, Query(max_length=128, description="Only events of this type.")]
 TimeQuery = Annotated[UtcTime | None, Query()]
-
-
-async def _experiment(database: DatabaseDep, key: str) -> tuple[int, Experiment]:
-    async def work(connection: AsyncConnection) -> tuple[int, Experiment]:
-        return await experiments.get(connection, key)
-
-    return await database.transact(work)
 
 
 def _finite(value: float | None) -> float | None:
@@ -74,7 +65,7 @@ async def get_journeys(
             after_user, after_day = place[0], date.fromisoformat(place[1])
         except ValueError:
             raise InvalidCursor("cursor holds no day") from None
-    experiment_id, _experiment_found = await _experiment(database, key)
+    experiment_id, _experiment_found = await experiments.find(database, key)
     rows = await analytics.read(
         "experiment_journeys",
         experiment_id=experiment_id,
@@ -114,7 +105,7 @@ async def get_timeseries(
     to_time: TimeQuery = None,
 ) -> TimeSeries:
     """Events, users and value of each variant by hour or day."""
-    experiment_id, _experiment_found = await _experiment(database, key)
+    experiment_id, _experiment_found = await experiments.find(database, key)
     rows = await analytics.read(
         f"experiment_timeseries_{grain}",
         experiment_id=experiment_id,
@@ -153,7 +144,7 @@ async def get_properties(
     limit: LimitDep = 100,
 ) -> Properties:
     """Events, users and conversions by page, device, browser or any other property."""
-    experiment_id, _experiment_found = await _experiment(database, key)
+    experiment_id, _experiment_found = await experiments.find(database, key)
     rows = await analytics.read(
         "experiment_properties",
         experiment_id=experiment_id,
@@ -190,7 +181,7 @@ async def get_funnel(
     wanted = [step for given in steps for step in given.split(",")]
     if not 1 <= len(wanted) <= 20 or not all(0 < len(step) <= 128 for step in wanted):
         raise InvalidInput(f"steps is {','.join(steps)[:200]!r}", rule="a funnel has 1 to 20 event types, none empty")
-    experiment_id, experiment = await _experiment(database, key)
+    experiment_id, experiment = await experiments.find(database, key)
     rows = await analytics.read("experiment_funnel", experiment_id=experiment_id, steps=wanted)
     assigned = {
         row["variant_key"]: row["users"]

@@ -18,7 +18,8 @@ from neonblue_api.state import AnalyticsDep, DatabaseDep
 
 router = APIRouter(prefix="/v1/experiments/{key}", tags=["results"])
 _ERRORS = responses(InvalidInput, ExperimentNotFound, DatabaseUnavailable, AnalyticsUnavailable)
-_KINDS = text("select m.key, m.kind from experiment_metrics join metrics m using (metric_id) where experiment_id = :id")
+# Metrics are never deleted, and keep their kind: those of an experiment may be others by now.
+_KINDS = text("select key, kind from metrics where key = any(:keys)")
 
 
 @router.get("/results", responses=_ERRORS)
@@ -30,7 +31,7 @@ async def get_results(key: Key, _: ReadDep, database: DatabaseDep, analytics: An
 
     async def work(connection: AsyncConnection) -> tuple[int, Experiment, dict[str, str]]:
         experiment_id, experiment = await experiments.get(connection, key)
-        found = await connection.execute(_KINDS, {"id": experiment_id})
+        found = await connection.execute(_KINDS, {"keys": [metric.key for metric in experiment.metrics]})
         kinds = {row.key: row.kind for row in found}
         return experiment_id, experiment, kinds
 
@@ -49,7 +50,7 @@ async def get_segments(
     dimension: Annotated[str, Query(max_length=256, description="Only this one: device, browser, country, ...")] = "",
 ) -> SegmentedResults:
     """The effects by device, browser and assignment attributes, corrected, and whether they differ."""
-    experiment_id, experiment = await _experiment(database, key)
+    experiment_id, experiment = await experiments.find(database, key)
     rows = await analytics.read("experiment_segments", experiment_id=experiment_id, dimension=dimension)
     overall = await analytics.read("experiment_dimensions", experiment_id=experiment_id, dimension=dimension)
     return segments.assemble(experiment.key, dimension, rows, overall)
@@ -66,7 +67,7 @@ async def get_history(
     limit: Annotated[int, Query(ge=1, le=1000, description="Cut-offs, the latest ones.")] = 200,
 ) -> History:
     """What was published at each cut-off, so that the lift over time can be drawn."""
-    experiment_id, experiment = await _experiment(database, key)
+    experiment_id, experiment = await experiments.find(database, key)
     rows = await analytics.read(
         "experiment_history", experiment_id=experiment_id, metric=metric, step=step, limit=limit + 1
     )
@@ -80,13 +81,6 @@ async def get_history(
 async def get_summary(key: Key, _: ReadDep, database: DatabaseDep, analytics: AnalyticsDep) -> Summary:
     """Live performance of each variant: a minute behind, where results are as of the last computation."""
 
-    experiment_id, experiment = await _experiment(database, key)
+    experiment_id, experiment = await experiments.find(database, key)
     rows = await analytics.read("experiment_summary", experiment_id=experiment_id)
     return results.summarise(experiment, rows)
-
-
-async def _experiment(database: DatabaseDep, key: str) -> tuple[int, Experiment]:
-    async def work(connection: AsyncConnection) -> tuple[int, Experiment]:
-        return await experiments.get(connection, key)
-
-    return await database.transact(work)

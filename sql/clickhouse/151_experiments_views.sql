@@ -28,7 +28,14 @@ where reason = '';
 
 create materialized view incoming_experiments_from_landing to incoming_experiments as
 with
-    JSONExtract(payload, 'Tuple(experiment_id Nullable(UInt64), key Nullable(String), name String, status String,
+    -- As in 131, but a number beyond 64 bits becomes a text, from which JSONExtract takes it as well, written as the parser writes
+    -- that of an event. As a number it would be written with all its digits again, which the views below could not read.
+    arrayStringConcat(arrayMap(
+        token -> multiIf(not match(token, '^-?[0-9]') or abs(toFloat64OrZero(token)) < 9e18, token,
+                         not isFinite(toFloat64OrZero(token)), 'null',
+                         concat('"', toString(JSONExtractFloat(concat('[', token, if(match(token, '^-?[0-9]+$'), 'e0]', ']')), 1)), '"')),
+        extractAll(payload, '"(?:[^"\\\\]|\\\\.)*"|-?[0-9][0-9.eE+-]*|[^"0-9-]+'))) as readable,
+    JSONExtract(readable, 'Tuple(experiment_id Nullable(UInt64), key Nullable(String), name String, status String,
         revision Nullable(UInt64), started_at Nullable(String), stopped_at Nullable(String), created_at String,
         updated_at String)') as fact,
     parseDateTime64BestEffortOrNull(ifNull(fact.started_at, ''), 6, 'UTC') as run_from,
@@ -36,11 +43,11 @@ with
 select
     topic, partition, offset, lsn, payload,
     multiIf(
-        not isValidJSON(payload), 'payload is not JSON',
+        not isValidJSON(readable), 'payload is not JSON',
         fact.experiment_id is null or fact.revision is null or ifNull(fact.key, '') = '', 'experiment_id, key or revision is missing',
         fact.started_at is not null and run_from is null, 'started_at is not a time',
         fact.stopped_at is not null and run_to is null, 'stopped_at is not a time',
-        JSONType(payload, 'variants') != 'Array' or JSONType(payload, 'metrics') != 'Array', 'variants or metrics is not an array',
+        JSONType(readable, 'variants') != 'Array' or JSONType(readable, 'metrics') != 'Array', 'variants or metrics is not an array',
         '') as reason,
     kafka_timestamp,
     ifNull(fact.experiment_id, 0) as experiment_id,
@@ -52,9 +59,9 @@ select
     run_to as stopped_at,
     ifNull(parseDateTime64BestEffortOrNull(fact.created_at, 6, 'UTC'), toDateTime64(0, 6, 'UTC')) as created_at,
     ifNull(parseDateTime64BestEffortOrNull(fact.updated_at, 6, 'UTC'), toDateTime64(0, 6, 'UTC')) as updated_at,
-    JSONExtractRaw(payload, 'variants') as variants,
-    JSONExtractRaw(payload, 'metrics') as metrics,
-    JSONExtractRaw(payload, 'phases') as phases
+    JSONExtractRaw(readable, 'variants') as variants,
+    JSONExtractRaw(readable, 'metrics') as metrics,
+    JSONExtractRaw(readable, 'phases') as phases
 from landing_others
 where landing_others.aggregate_type = 'experiment' and landing_others.reason = '';
 

@@ -48,7 +48,10 @@ drop table if exists user_rollup_staging sync;
 create table user_rollup_staging as user_rollup;
 
 create or replace view metric_rules as
-with JSONExtract(m.definition, 'steps', 'Array(Tuple(event_type String, filters Array(Tuple(property String, op String, value String))))') as further
+with
+    JSONExtract(m.definition, 'steps', 'Array(Tuple(event_type String, filters Array(Tuple(property String, op String, value String))))') as further,
+    -- A century stands for any longer time: one moved out of its range throws, and a single metric would stop every rollup.
+    days -> toInt64(round(86400 * if(days > 36500, 36500, days))) as seconds_of
 select experiment_id, position, m.key as metric, m.kind as kind, m.direction as direction, m.role as role, m.definition as definition, part,
        multiIf(part = 0, m.event_type, kind = 'funnel', further[part].event_type,
                JSONExtractString(m.definition, 'denominator', 'event_type')) as event_type,
@@ -67,11 +70,8 @@ select experiment_id, position, m.key as metric, m.kind as kind, m.direction as 
           JSONExtractFloat(m.definition, 'quantile'), null) as quantile,
        kind = 'quantile' and JSONExtractString(m.definition, 'of') != 'users' as of_events,
        toUInt8(if(kind = 'funnel', 1 + length(further), 0)) as steps,
-       -- A hundred years at most: beyond 292,000 a time plus the window is no time, which would end the statement for all.
-       least(JSONExtractFloat(m.definition, 'window', 'from_days'), 36525) as from_days,
-       JSONExtract(m.definition, 'window', 'to_days', 'Nullable(Float64)') as to_days,
-       toInt64(round(86400 * from_days)) as from_seconds,
-       toInt64(round(86400 * if(to_days > 36525, 36525, to_days))) as to_seconds
+       seconds_of(JSONExtractFloat(m.definition, 'window', 'from_days')) as from_seconds,
+       seconds_of(JSONExtract(m.definition, 'window', 'to_days', 'Nullable(Float64)')) as to_seconds
 from (
     select experiment_id,
            JSONExtract(metrics, 'Array(Tuple(key String, kind String, event_type String, value_property Nullable(String),

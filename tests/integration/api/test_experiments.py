@@ -171,3 +171,28 @@ def test_lists_go_on_where_the_cursor_says(client, name):
     assert [key for key in found if key in keys] == keys
     assert len(set(found)) == len(found)
     assert client.get("/v1/metrics", params={"cursor": "nonsense"}).json()["code"] == "invalid_cursor"
+
+
+def test_an_experiment_beyond_what_the_stream_carries_is_refused_wherever_it_would_grow(client, name, database, outbox):
+    longest = [{"property": "p", "op": "in", "value": ["x" * 200] * 300}]
+    keys = [f"{name}-{n}" for n in range(18)]
+    for key in keys:
+        metric = {"key": key, "kind": "mean", "event_type": "buy", "definition": {"filters": longest}}
+        assert client.post("/v1/metrics", json=metric).status_code == 201
+    body = {"key": name, "variants": [{"key": "a"}, {"key": "b"}]}
+    assert client.post("/v1/metrics", json=metric | {"key": name, "definition": {}}).status_code == 201
+    refused = [client.post("/v1/experiments", json=body | {"metrics": keys})]
+    assert client.post("/v1/experiments", json=body | {"metrics": [name, *keys[1:]]}).status_code == 201
+    refused.append(client.patch(f"/v1/experiments/{name}", json={"metrics": keys}))
+    refused.append(client.patch(f"/v1/metrics/{name}", json={"definition": {"filters": longest}}))
+    for reply in refused:
+        assert (reply.status_code, reply.json()["code"]) == (422, "invalid_input")
+        assert "1048576 bytes" in reply.json()["rule"]
+    assert client.get(f"/v1/metrics/{name}").json()["definition"] == {}
+    assert len(outbox(name)) == 1
+    # One that is larger, from before, is still ended.
+    assert client.post(f"/v1/experiments/{name}/start").status_code == 200
+    widened = "update metrics set definition = (select definition from metrics where key = %s) where key = %s"
+    database.execute(widened, (keys[0], name))
+    assert client.post(f"/v1/experiments/{name}/phases", json={"coverage": 0.5, "reason": "r"}).status_code == 422
+    assert client.post(f"/v1/experiments/{name}/stop").status_code == 200

@@ -271,3 +271,30 @@ def test_results_of_every_kind_can_be_stored_and_read(pipeline: Pipeline) -> Non
     assert rows["1", "new"]["funnel"] == []
     assert rows["2", "new"]["cap"] is not None
     assert json.loads(json.dumps(rows["0", "new"]["test"])) == "z"
+
+
+def test_a_definition_holds_numbers_that_no_64_bits_hold_and_windows_that_no_calendar_does(pipeline: Pipeline) -> None:
+    long = 12345678901234567890123
+
+    def having(op: str, value: float) -> dict[str, Any]:
+        return {"filters": [{"property": "n", "op": op, "value": value}], "window": {"to_days": 10**20}}
+
+    metrics: list[Metric] = [
+        ("mean", "buy", None, {"cap": 10**20}),
+        ("mean", "buy", None, having("=", long)),
+        ("mean", "buy", None, having("<", -(10**300))),
+        ("mean", "buy", None, having(">", 10**20)),
+    ]
+    key, x = create(pipeline, metrics)
+    users = users_of(pipeline, key, 4)
+    events = [event(users["new"][0], "buy", 1, value=1, n=long), event(users["new"][1], "buy", 1, value=2, n=-1e301)]
+    events += [event(users["new"][2], "buy", 1, value=1e30), event(users["control"][0], "buy", 1, value=4, n=2)]
+    publish(pipeline, x, events)
+    found = pipeline.clickhouse(
+        "select metric, sum(value_sum) from user_rollup where experiment_id = {x:UInt64} group by metric", x=x
+    )
+    assert {metric.rpartition(".")[2]: total for metric, total in found} == {"0": 1e30, "1": 1, "2": 2, "3": 1}
+    caps = {c["metric_position"]: c["cap"] for c in sufficient_statistics(pipeline.server) if c["experiment_id"] == x}
+    assert caps == {1: 1e20, 2: None, 3: None, 4: None}
+    letters = pipeline.clickhouse("select count() from dead_letters where position(raw, {key:String}) > 0", key=key)
+    assert letters == [(0,)]

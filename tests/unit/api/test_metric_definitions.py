@@ -23,6 +23,9 @@ FILTER = {"property": "shop", "op": "=", "value": "de"}
         ("proportion", {"margin": 0.02, "minimum_effect": 0.05}),
         ("proportion", {"filters": [{"property": "gift", "op": "=", "value": True}]}),
         ("proportion", {"filters": [{"property": "n", "op": ">=", "value": 9007199254740993}]}),
+        ("proportion", {"filters": [{"property": "n", "op": "<", "value": 12345678901234567890123}]}),
+        ("proportion", {"filters": [{"property": "n", "op": "!=", "value": -9007199254740992}]}),
+        ("mean", {"cap": 1e20}),
         ("proportion", {"filters": [{"property": "shop", "op": "in", "value": ["de", "fr"]}]}),
         ("retention", {"window": {"from_days": 7.0, "to_days": 8.0}}),
         ("ratio", {"denominator": {"event_type": "session", "value": "minutes", "filters": [FILTER]}}),
@@ -36,7 +39,7 @@ FILTER = {"property": "shop", "op": "=", "value": "de"}
 def test_a_definition_is_kept_as_it_was_given_and_the_pipeline_applies_all_of_it(kind, definition):
     metric = MetricIn(key="m", kind=kind, event_type="buy", definition=definition)
     check(metric.key, metric.kind, metric.value, metric.definition)
-    kept = metric.definition.model_dump_json(exclude_unset=True, exclude_none=True)
+    kept = metric.definition.kept()
     assert json.loads(kept) == definition
     assert list(problems(kind, kept)) == []
 
@@ -49,6 +52,14 @@ def test_a_definition_is_kept_as_it_was_given_and_the_pipeline_applies_all_of_it
         ("mean", {"filters": [FILTER | {"op": "like"}]}, "0.op Input should be"),
         ("mean", {"filters": [FILTER | {"op": ">"}]}, "op > compares numbers"),
         ("mean", {"filters": [FILTER | {"op": "in"}]}, "op in takes a list"),
+        ("mean", {"filters": [FILTER | {"value": 12345678901234567890123}]}, "op = takes numbers within ±2^53"),
+        ("mean", {"filters": [FILTER | {"op": "!=", "value": -1e20}]}, "op != takes numbers within ±2^53"),
+        ("mean", {"filters": [FILTER | {"value": "x" * 257}]}, "at most 256 characters"),
+        ("mean", {"filters": [FILTER | {"op": "in", "value": ["x" * 257]}]}, "at most 256 characters"),
+        ("mean", {"filters": [FILTER | {"op": "in", "value": ["x"] * 1001}]}, "at most 1000 items"),
+        ("mean", {"filters": [FILTER | {"op": "in", "value": ["ü" * 200] * 200}]}, "at most 65536 are allowed"),
+        ("mean", {"window": {"to_days": 36_501}}, "less than or equal to 36500"),
+        ("mean", {"margin": 1e9}, "definition.margin"),
         ("mean", {"cap_percentile": 1.0}, "definition.cap_percentile"),
         ("mean", {"cap_percentile": 99}, "definition.cap_percentile"),
         ("quantile", {"quantile": 0}, "definition.quantile"),
