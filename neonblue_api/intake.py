@@ -132,7 +132,12 @@ class Intake:
             return
         for position in positions:
             del found[position]
-        found |= await self._accept(driver, encode_rows([anonymous(rows[p]) for p in positions]), positions)
+        nobodys = [anonymous(rows[position]) for position in positions]
+        split = in_calls([row.id for row in nobodys], lambda place: _content(nobodys[place]))
+        of_nobody: dict[int, str] = {}
+        for places in split.calls:
+            of_nobody |= await self._accept(driver, encode_rows([nobodys[place] for place in places]), places)
+        found |= {positions[place]: outcome for place, outcome in _with_repeats(of_nobody, split).items()}
 
     async def _accept(
         self, driver: psycopg.AsyncConnection[Any], text: str, positions: Sequence[int]

@@ -42,6 +42,8 @@ declare
     newest      date;
     accepted    uuid[];
     look_until  date;   -- days before it are looked through for the ids
+    held        bigint;   -- how many of the ids are stored
+    held_before bigint;   -- how many were at the end of the turn before
 begin
     select d.known_until, d.newest into strict known_until, newest from intake_days d;
     if newest < today or known_until >= today then
@@ -124,9 +126,19 @@ begin
             select coalesce(array_agg(event_id), '{}') into accepted from resolved;
             exit;
         exception when unique_violation then
-            if look_until > today and current_setting('transaction_isolation') <> 'read committed' then
-                raise serialization_failure
-                using message = 'an event of the batch was stored by a transaction that this one cannot see: begin it again';
+            if look_until > today then
+                if current_setting('transaction_isolation') <> 'read committed' then
+                    raise serialization_failure
+                    using message = 'an event of the batch was stored by a transaction that this one cannot see: begin it again';
+                end if;
+                -- Every day was looked through: by now there is another writer's row, or the next turn would end as this one.
+                select count(*) into held
+                from jsonb_array_elements(batch) as e
+                where exists (select from events where event_id = (e.value ->> 'id')::uuid and received_on > known_until);
+                if held = held_before then
+                    raise;   -- an id stands twice in the batch
+                end if;
+                held_before := held;
             end if;
             look_until := greatest(look_until, today + 1);
         end;

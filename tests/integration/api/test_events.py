@@ -2,6 +2,7 @@ import gzip
 import json
 from uuid import uuid4
 
+import psycopg
 import pytest
 import zstandard
 
@@ -163,3 +164,10 @@ def test_a_batch_of_repeats_is_answered_in_few_round_trips(client, name, running
     body = client.post("/v1/assignments/batch", json={"assignments": [assignment] * 5_000 + odd}).json()
     assert (body["accepted"], body["duplicates"], len(body["rejected"])) == (1, 4_999, 4_000)
     assert len(outbox(user)) == 1
+
+
+def test_a_call_that_names_an_id_twice_ends_with_an_error(database, name):
+    twice = [{"id": str(uuid4()), "user_id": name, "event_type": "x", "properties": {"n": 0}}] * 2
+    database.execute("set statement_timeout = '20s'")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        database.execute("select * from accept_events(%s)", (json.dumps(twice),))

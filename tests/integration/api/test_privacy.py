@@ -105,6 +105,22 @@ def test_an_event_of_an_erased_person_can_be_kept_as_nobodys_and_is_stored_once(
     assert database.execute("select count(*) from assignments where user_id = %s", (name,)).fetchone() == (0,)
 
 
+def test_of_several_events_of_erased_people_under_one_id_one_is_kept_as_nobodys_and_the_others_are_told(
+    client: httpx.Client, anonymous: httpx.Client, name: str, database: psycopg.Connection
+) -> None:
+    erase(client, name)
+    erase(client, f"{name}-2")
+    event = click(name, timestamp="2026-01-02T10:00:00Z")
+    # As nobody's the second says the same as the first; the third does not.
+    events = [event, event | {"user_id": f"{name}-2", "session_id": "s"}, event | {"event_type": "look"}, click(name)]
+    told = [anonymous.post("/v1/events/batch", json={"events": events}).json() for _ in range(2)]
+    assert [(one["accepted"], one["duplicates"]) for one in told] == [(2, 1), (0, 3)]
+    for one in told:
+        assert [(refused["index"], refused["code"]) for refused in one["rejected"]] == [(2, "event_conflict")]
+    rows = database.execute("select user_id, event_type from events where event_id = %s", (event["id"],)).fetchall()
+    assert rows == [(f"anonymous-{event['id']}", "click")]
+
+
 def test_with_pseudonyms_no_id_is_stored_what_belongs_together_is_found_and_variants_are_those_of_the_id(
     pseudonymous: httpx.Client, running: str, database: psycopg.Connection
 ) -> None:
