@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from neonblue_local.importing.records import ImportRefused, Record
 
+_NULL = Raw(b"null")
 _EVENT_IDS = UUID("0f5c1f5e-35a5-5c5b-8a0e-6f3f8a1d9e11")
 _encode = msgspec.json.Encoder().encode
 _as_text = msgspec.json.Decoder(str)
@@ -124,11 +125,12 @@ class Mapping:
 
 
 def with_event_ids(records: Iterable[tuple[int, Record]], file_id: str) -> list[tuple[int, Record]]:
-    """Events without an id get one that follows from the file and the row: imported again, they are known."""
-    return [
-        (number, record if "id" in record else record | {"id": Raw(_encode(uuid5(_EVENT_IDS, f"{file_id}/{number}")))})
-        for number, record in records
-    ]
+    """Events without an id, or with null, get one that follows from file and row: imported again, they are known."""
+
+    def made(number: int) -> Record:
+        return {"id": Raw(_encode(uuid5(_EVENT_IDS, f"{file_id}/{number}")))}
+
+    return [(n, record | made(n) if record.get("id", _NULL) == _NULL else record) for n, record in records]
 
 
 def fingerprint(content: Iterable[bytes]) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_exponential_jitter
 
 from neonblue_local.api_client import client
 from neonblue_local.errors import LocalError
@@ -16,6 +16,7 @@ from neonblue_local.importing.records import Record
 
 GIVE_UP_S = 120
 _AT_ONCE = 8
+_wait = wait_exponential_jitter(multiplier=0.2, max=3)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,7 +55,7 @@ class Sender:
         return self._one_by_one(f"/v1/{kind}", records)
 
     def _batch(self, path: str, body: bytes, media: str) -> Outcome:
-        reply = self._post(path, body, media)
+        reply = self._ask("POST", path, body, media)
         if reply.status_code not in (200, 202):
             raise ImportStopped(_told(reply))
         told = reply.json()
@@ -64,7 +65,7 @@ class Sender:
     def _one_by_one(self, path: str, records: list[Record]) -> Outcome:
         outcome = Outcome()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            replies = pool.map(lambda record: self._post(path, _encode(record), "application/json"), records)
+            replies = pool.map(lambda record: self._ask("POST", path, _encode(record)), records)
             for position, reply in enumerate(replies):
                 if reply.status_code == 201:
                     outcome.accepted += 1
@@ -80,33 +81,42 @@ class Sender:
     def _is_there(self, path: str, record: Record) -> bool:
         """Whether the API has what the record says under its key: an import that was cut, or is run again."""
         wanted = msgspec.json.decode(_encode(record))
-        reply = self._client.get(f"{path}/{quote(str(wanted.get('key')), safe='')}")
+        reply = self._ask("GET", f"{path}/{quote(str(wanted.get('key')), safe='')}")
         return reply.status_code == 200 and _says(reply.json(), wanted)
 
-    def _post(self, path: str, body: bytes, media: str) -> httpx.Response:
+    def _ask(self, method: str, path: str, body: bytes = b"", media: str = "application/json") -> httpx.Response:
+        """Any reply but those that ask to come again later. Raises ImportStopped."""
         tries = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, httpx.TransportError | httpx.HTTPStatusError)),
-            wait=wait_exponential_jitter(initial=0.2, max=3),
-            stop=stop_after_delay(GIVE_UP_S),
+            wait=_pause,
+            stop=stop_before_delay(GIVE_UP_S),
             before_sleep=self._tell,
             reraise=True,
         )
         try:
-            return tries(self._once, path, body, media)
+            return tries(self._once, method, path, body, media)
         except (httpx.TransportError, httpx.HTTPStatusError) as error:
             raise ImportStopped(
-                f"the API did not take {path} for {GIVE_UP_S} s: {error}; run the same command again to go on from here"
+                f"{method} {path} did not get through within {GIVE_UP_S} s: {error}; "
+                "run the same command again to go on from here"
             ) from error
 
-    def _once(self, path: str, body: bytes, media: str) -> httpx.Response:
-        reply = self._client.post(path, content=body, headers={"Content-Type": media})
-        if reply.status_code == 503:
+    def _once(self, method: str, path: str, body: bytes, media: str) -> httpx.Response:
+        reply = self._client.request(method, path, content=body, headers={"Content-Type": media})
+        if reply.status_code in (429, 503):
             reply.raise_for_status()
         return reply
 
-    def _tell(self, state: Any) -> None:
+    def _tell(self, state: RetryCallState) -> None:
         if state.attempt_number in (3, 10, 30):
-            self._say("the API does not answer; trying again, nothing is lost")
+            self._say("the API does not take it yet; trying again, nothing is lost")
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next try: what the API asks for, or somewhat more each time."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.response.headers.get("Retry-After", "") if isinstance(error, httpx.HTTPStatusError) else ""
+    return max(_wait(state), float(asked) if asked.isdecimal() else 0.0)
 
 
 def _says(found: Any, wanted: Any) -> bool:

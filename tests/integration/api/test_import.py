@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.api.fix_api import TOKEN
+from tests.integration.api.fix_api import NOBODY, TOKEN, served_api
 
 
 @pytest.fixture
@@ -54,6 +54,23 @@ def test_events_of_a_file_are_known_when_it_is_imported_again(neonblue, name, cl
     stored = client.get("/v1/events", params={"user_id": name}).json()["items"]
     assert sorted(event["properties"]["value"] for event in stored) == [line["price"] for line in lines]
     assert {event["properties"]["plan"] for event in stored} == {"ü"}
+
+
+def test_an_id_that_is_null_is_one_that_is_left_out(neonblue, name, tmp_path):
+    file = tmp_path / "nulls.ndjson"
+    file.write_text(json.dumps({"user_id": name, "event_type": "x", "id": None}) + "\n")
+    assert [_counts(neonblue("import", "events", str(file), "--json"))["accepted"] for _ in range(2)] == [1, 0]
+
+
+def test_an_import_waits_where_the_api_asks_for_it(neonblue, postgres_url, name, tmp_path):
+    (tmp_path / "users.csv").write_text("user_id\n" + "\n".join(f"{name}-{n}" for n in range(4)))
+    line = json.dumps({"key": name, "variants": [{"key": "a"}, {"key": "b"}]})
+    (tmp_path / "experiments.ndjson").write_text("\n".join([line] * 3))
+    with served_api(postgres_url, NOBODY, NEONBLUE_RATE_LIMITS="*=2/second") as (url, _):
+        users = neonblue("import", "users", "users.csv", "--json", api=url)
+        experiments = neonblue("import", "experiments", "experiments.ndjson", "--json", api=url)
+    assert _counts(users) == {"rows": 4, "accepted": 4, "duplicates": 0, "rejected": 0}
+    assert _counts(experiments) == {"rows": 3, "accepted": 1, "duplicates": 2, "rejected": 0}
 
 
 def test_an_import_goes_on_where_it_was_cut_off(neonblue, name, tmp_path):
