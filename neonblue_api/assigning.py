@@ -23,7 +23,7 @@ from neonblue_api.errors import (
 from neonblue_api.fact_input import Rejected
 from neonblue_api.gathering import Gatherer
 from neonblue_api.known import Definition, Known
-from neonblue_api.pseudonyms import pseudonyms
+from neonblue_api.pseudonyms import Pseudonym
 from neonblue_api.repeats import in_calls
 from neonblue_api.settings import Settings
 
@@ -79,10 +79,10 @@ class _Outcome:
 class Assigning:
     """Stores assignments; every method returns after the commit."""
 
-    def __init__(self, database: Database, known: Known, settings: Settings) -> None:
+    def __init__(self, database: Database, known: Known, settings: Settings, pseudonym: Pseudonym) -> None:
         self._database = database
         self._known = known
-        self._pseudonym = pseudonyms(settings)
+        self._pseudonym = pseudonym
         self._anonymous = settings.erased_users == "anonymous"
         self._singles: Gatherer[AssignmentRow, _Outcome] = Gatherer(self._accept_each)
 
@@ -188,7 +188,10 @@ class Assigning:
 
     async def _accept(self, rows: list[AssignmentRow]) -> list[_Outcome]:
         """One outcome a row, in order, all rows in one transaction."""
-        split = in_calls([(row.experiment, row.user_id) for row in rows], lambda position: rows[position].variant_key)
+        split = in_calls(
+            [(row.experiment, row.user_id) for row in rows],
+            lambda position: (rows[position].variant_key, rows[position].revision),
+        )
         calls = split.calls
         texts = [_encode([rows[position] for position in positions]).decode() for positions in calls]
         outcomes: list[_Outcome | None] = [None] * len(rows)

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from neonblue_api.fact_input import AROUND, UNDECODABLE, Rejected, items_of, refusal_of, rejected
 from neonblue_api.input_rules import ExperimentKey, FieldError, TimeRule, Timestamp, UserId, field_error
-from neonblue_api.pseudonyms import pseudonyms
+from neonblue_api.pseudonyms import Pseudonym
 from neonblue_api.settings import Settings
 from neonblue_api.strict_json import JsonRefused, check_object
 
@@ -57,11 +57,11 @@ _NOTHING = Raw(b"{}")
 class AssignmentReader:
     """Decodes bodies under the limits of the settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pseudonym: Pseudonym) -> None:
         self._max_batch = settings.max_batch
         self._max_depth = settings.max_depth
         self._max_attributes = settings.max_properties
-        self._pseudonym = pseudonyms(settings)
+        self._pseudonym = pseudonym
         self._clock = TimeRule(settings)
 
     def one(self, experiment: str, body: bytes, request_id: str | None) -> AssignmentRow:

@@ -4,6 +4,7 @@ Events that came together are decoded together by msgspec; only where something 
 at by itself, so that the good ones are stored and each bad one is told what is wrong with it.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from neonblue_api.fact_input import (
     undecoded,
 )
 from neonblue_api.input_rules import Bounds, ExperimentKey, FieldError, TimeRule, Timestamp, UserId
-from neonblue_api.pseudonyms import pseudonyms
+from neonblue_api.pseudonyms import Pseudonym
 from neonblue_api.settings import Settings
 from neonblue_api.strict_json import JsonRefused, check_extent, check_object, holds_no_repeats, read_strictly
 
@@ -74,6 +75,7 @@ _batch = msgspec.json.Decoder(_Batch)
 _anything = msgspec.json.Decoder(Any)
 _NO_PROPERTIES = Raw(b"{}")
 _BRACE = ord("{")
+_line = re.compile(rb"\S[^\n]*")
 
 
 @dataclass(slots=True)
@@ -88,12 +90,12 @@ class Decoded:
 class EventReader:
     """Decodes bodies under the limits of the settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pseudonym: Pseudonym) -> None:
         self._max_batch = settings.max_batch
         self._max_depth = settings.max_depth
         self._max_properties = settings.max_properties
         self._max_event = settings.max_properties + AROUND
-        self._pseudonym = pseudonyms(settings) if settings.pseudonymous_users else None
+        self._pseudonym = pseudonym if settings.pseudonymous_users else None
         self._clock = TimeRule(settings)
 
     def one(self, body: bytes, request_id: str | None) -> EventRow:
@@ -119,8 +121,9 @@ class EventReader:
 
     def lines(self, body: bytes, request_id: str | None) -> Decoded:
         """One event a line; blank lines are passed over and not counted. Raises InvalidInput for too many."""
-        check_count(body.count(b"\n") + (not body.endswith(b"\n")), "events", self._max_batch)
-        return self._in_turn([line for line in body.split(b"\n") if line.strip()], request_id)
+        if body.count(b"\n") + (not body.endswith(b"\n")) > self._max_batch:
+            check_count(_lines_in(body), "events", self._max_batch)
+        return self._in_turn(_line.findall(body), request_id)
 
     def _in_turn(self, items: list[bytes], request_id: str | None) -> Decoded:
         """So many items together, then the next ones; where one of them is not good, each by itself."""
@@ -227,6 +230,14 @@ def _together(items: list[bytes]) -> Iterator[range]:
             start, size = position + 1, 0
     if start < len(items):
         yield range(start, len(items))
+
+
+def _lines_in(body: bytes) -> int:
+    """Lines that are not blank, without an object for each: there may be millions."""
+    text = body.translate(None, b" \t\r\v\f").strip(b"\n")
+    while b"\n\n" in text:
+        text = text.replace(b"\n\n", b"\n")
+    return text.count(b"\n") + bool(text)
 
 
 def encode_rows(rows: list[EventRow]) -> str:

@@ -56,11 +56,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.known = Known(settings, link)
     app.state.sessions = Sessions(settings, link)
     app.state.rate_limits = RateLimits(settings, link, app)
-    app.state.assigning = Assigning(database, app.state.known, settings)
-    app.state.event_reader = EventReader(settings)
-    app.state.assignment_reader = AssignmentReader(settings)
+    app.state.pseudonym = pseudonym = pseudonyms(settings)
+    app.state.assigning = Assigning(database, app.state.known, settings, pseudonym)
+    app.state.event_reader = EventReader(settings, pseudonym)
+    app.state.assignment_reader = AssignmentReader(settings, pseudonym)
     app.state.user_reader = UserReader(settings)
-    app.state.pseudonym = pseudonyms(settings)
     # What was imported lives as long as the process: looking through it at every collection costs more than decoding a
     # batch, which makes thousands of objects that reference counting frees.
     gc.collect()

@@ -1,4 +1,17 @@
+import asyncio
+import time
+
 import pytest
+from msgspec import Raw
+
+from neonblue_api.assigning import Assigning
+from neonblue_api.assignment_input import AssignmentRow
+from neonblue_api.bucketing import choose_variant
+from neonblue_api.database import Database
+from neonblue_api.known import Definition, Known
+from neonblue_api.pseudonyms import pseudonyms
+from neonblue_api.settings import Settings
+from tests.integration.api.fix_api import TOKEN
 
 
 def _assign(client, experiment, user, **fields):
@@ -131,3 +144,25 @@ def test_any_user_id_can_be_assigned_listed_and_deleted(client, running, user):
     listing = f"/v1/experiments/{running}/assignments"
     assert client.get(listing, params={"user_id": user}).json()["items"][0]["user_id"] == user
     assert client.delete(listing, params={"user_id": user}).status_code == 204
+
+
+def test_who_chooses_by_an_old_definition_does_not_answer_for_who_names_the_variant(
+    client, running, postgres_url, storage_stack
+):
+    """Two requests for one user that go to PostgreSQL in one call; the definition changed since the first was read."""
+    assert client.patch(f"/v1/experiments/{running}", json={"name": "at another revision"}).status_code == 200
+    settings = Settings(postgres_url=postgres_url, clickhouse_url=storage_stack.clickhouse_url, api_token=TOKEN)
+    before = Definition("running", running, 1.0, ["a", "b"], [0.5, 0.5], 1, "", 0.0)
+    chosen = "ab"[choose_variant(seed=running, user_id="u", weights=[0.5, 0.5], coverage=1)]
+
+    async def at_once():
+        database, known = Database(settings), Known(settings, None)
+        known.learned(running, before, time.monotonic())
+        assigning = Assigning(database, known, settings, pseudonyms(settings))
+        asked = [AssignmentRow(running, "u", key, None, "api", Raw(b"{}"), None) for key in (None, chosen)]
+        try:
+            return await asyncio.gather(*map(assigning.one, asked))
+        finally:
+            await database.close()
+
+    assert [made.variant_key for made in asyncio.run(at_once())] == [chosen] * 2

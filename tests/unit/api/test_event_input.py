@@ -16,10 +16,11 @@ from neonblue_api.bodies import decoded
 from neonblue_api.errors import ApiError, InvalidInput, MalformedJson
 from neonblue_api.event_input import EventReader, encode_rows
 from neonblue_api.fact_input import TOGETHER
+from neonblue_api.pseudonyms import pseudonyms
 from neonblue_api.settings import Settings
 
 SETTINGS = Settings(postgres_url="postgresql://x", clickhouse_url="http://x", api_token="x" * 16)  # type: ignore[arg-type]
-READER = EventReader(SETTINGS)
+READER = EventReader(SETTINGS, pseudonyms(SETTINGS))
 NOW = datetime.now(UTC).replace(microsecond=123456)
 
 
@@ -147,7 +148,11 @@ DEAR = {
 @pytest.mark.parametrize("body", DEAR.values(), ids=DEAR)
 @pytest.mark.parametrize("kind", ["events", "lines", "assignments"])
 def test_no_batch_takes_many_times_its_size_in_memory(kind, body):
-    readers = {"events": READER.batch, "lines": READER.lines, "assignments": AssignmentReader(SETTINGS).batch}
+    readers = {
+        "events": READER.batch,
+        "lines": READER.lines,
+        "assignments": AssignmentReader(SETTINGS, pseudonyms(SETTINGS)).batch,
+    }
     sent = body.removeprefix('{"events":[') if kind == "lines" else body.replace("events", kind)
     given = sent.encode()
     tracemalloc.start()
@@ -195,3 +200,15 @@ def test_a_large_batch_is_decoded_while_others_are_answered():
         return await decoding
 
     assert asyncio.run(both())
+
+
+@pytest.mark.parametrize("bad", [[], ["{"]])
+def test_blank_lines_are_not_counted_however_many_stand_where(bad):
+    reader = EventReader(SETTINGS.model_copy(update={"max_batch": 3}), pseudonyms(SETTINGS))
+    good = '{"user_id": "u", "event_type": "x"}'
+    three = [good, *bad, good, good][:3]
+    for blank in ("", " \t\r", "\n\n\n\n"):
+        decoded = reader.lines(blank.join(("\n", *(f"  {line}\r\n" for line in three), "\n")).encode(), None)
+        assert (len(decoded.rows), len(decoded.rejected)) == (3 - len(bad), len(bad))
+        with pytest.raises(InvalidInput, match="the batch has more than 3 events"):
+            reader.lines(f"\n{blank}\n".join([*three, good]).encode(), None)

@@ -25,9 +25,10 @@ def test_a_user_has_one_pseudonym_a_key_and_without_the_setting_the_id_stays() -
 def test_an_event_is_read_with_the_pseudonym_in_place_of_the_id() -> None:
     asked = settings(privacy_key=KEY, pseudonymous_users=True)
     body = b'{"user_id": "u1", "event_type": "click"}'
-    row = EventReader(asked).one(body, None)
+    reader = EventReader(asked, pseudonyms(asked))
+    row = reader.one(body, None)
     assert row.user_id == pseudonyms(asked)("u1")
-    batch = EventReader(asked).batch(b'{"events": [' + body + b"]}", None)
+    batch = reader.batch(b'{"events": [' + body + b"]}", None)
     assert [row.user_id for row in batch.rows] == [row.user_id]
 
 
