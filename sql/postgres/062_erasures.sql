@@ -130,11 +130,6 @@ declare
     held_times  timestamptz[];
 begin
     delete from users where user_id = of_user;
-    -- That an assignment was taken back is told by experiment_key/user_id.
-    if exists (select from pg_class where oid = to_regclass('changes') and relkind = 'r') then
-        update changes set object_key = split_part(object_key, '/', 1) || '/'
-        where object_type = 'assignment' and substr(object_key, strpos(object_key, '/') + 1) = of_user;
-    end if;
     with gone as (delete from assignments where user_id = of_user returning date_trunc('minute', created_at) as at)
     select array_agg(distinct at) into held_times from gone;
     with gone as (
