@@ -1,5 +1,6 @@
 """What surrounds every request, as plain ASGI: its id, what browsers may do, addresses that no part behind can hold."""
 
+import logging
 import re
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
@@ -7,10 +8,11 @@ from uuid import uuid4
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from neonblue_api.errors import InvalidInput
+from neonblue_api.errors import ApiError, InvalidInput
 from neonblue_api.replies import problem_reply
 from neonblue_api.stopping import Stopping
 
+logger = logging.getLogger(__name__)
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _NAME = b"x-request-id"
 
@@ -37,7 +39,8 @@ _ONLY_TLS = (b"strict-transport-security", b"max-age=31536000")
 class RequestId:
     """Takes X-Request-ID from the client or makes one; it is in the reply, in the log and in what is stored.
 
-    Every reply also carries the headers that keep browsers from doing more with it than reading.
+    Every reply also carries the headers that keep browsers from doing more with it than reading. What nobody expected
+    to be raised is answered here, too: the framework would do it further out, without either.
     """
 
     def __init__(self, app: ASGIApp, stopping: Stopping) -> None:
@@ -53,9 +56,12 @@ class RequestId:
         scope.setdefault("state", {})["request_id"] = accepted.decode("ascii")
 
         policy = _DOCS if scope["path"] == "/docs" else _NOTHING
+        begun = False
 
         async def tagged(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 given_headers = message.get("headers", ())
                 message["headers"] = [*given_headers, (_NAME, accepted), *_SAFE, policy]
                 message["headers"] += scope["state"].get("rate_limit", ())
@@ -74,7 +80,14 @@ class RequestId:
             )
             await problem_reply(refused, scope["state"]["request_id"])(scope, receive, tagged)
             return
-        await self._app(scope, receive, tagged)
+        try:
+            await self._app(scope, receive, tagged)
+        except Exception as error:
+            logger.error("request %s failed", scope["state"]["request_id"], exc_info=error)
+            if begun:
+                raise  # the server cuts the connection, by which the client knows that the reply is not whole
+            failed = ApiError(f"{scope['method']} {scope['path']} failed")
+            await problem_reply(failed, scope["state"]["request_id"])(scope, receive, tagged)
 
 
 def _unreadable(part: bytes) -> str | None:

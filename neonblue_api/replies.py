@@ -1,6 +1,5 @@
 """Replies: JSON bytes, problem+json for every error, and the documentation of both for OpenAPI."""
 
-import logging
 import re
 from typing import Any
 
@@ -12,7 +11,6 @@ from starlette.responses import Response
 
 from neonblue_api.errors import ApiError, InvalidInput, MethodNotAllowed, NotFound, all_errors
 
-logger = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
 _encode = msgspec.json.Encoder().encode
 
@@ -47,11 +45,6 @@ def install(app: FastAPI) -> None:
         else:
             known = InvalidInput(str(error.detail))
         return problem_reply(known, request.state.request_id)
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
-        logger.error("request %s failed", request.state.request_id, exc_info=error)
-        return problem_reply(ApiError(f"{request.method} {request.url.path} failed"), request.state.request_id)
 
 
 def _methods(app: FastAPI, path: str) -> list[str]:

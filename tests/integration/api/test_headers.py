@@ -1,7 +1,15 @@
 """What every reply tells browsers, whatever it is a reply to."""
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
 import httpx
 import pytest
+from starlette.responses import Response, StreamingResponse
+
+from neonblue_api.main import create_app
+from neonblue_api.settings import Settings
+from tests.integration.api.fix_api import NOBODY, TOKEN
 
 SAFE = {
     "X-Content-Type-Options": "nosniff",
@@ -42,3 +50,38 @@ def test_a_request_without_a_token_gets_the_same(api_url):
     reply = httpx.get(f"{api_url}/v1/metrics", trust_env=False)
     assert reply.status_code == 401
     assert {name: reply.headers.get(name) for name in SAFE} == SAFE
+
+
+def _ask(path: str, route: Callable[[], Awaitable[Response]]) -> httpx.Response:
+    """The reply of the API with one route more."""
+    app = create_app()
+    app.state.settings = Settings(postgres_url="postgresql://h/d", clickhouse_url=NOBODY, api_token=TOKEN)  # type: ignore[arg-type]
+    app.add_api_route(path, route, response_class=Response)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+            return await client.get(path, headers={"X-Request-ID": "mine"})
+
+    return asyncio.run(ask())
+
+
+def test_a_failure_that_nobody_expected_is_told_with_the_same_and_the_id_of_the_request():
+    async def broken() -> Response:
+        raise RuntimeError("nobody expected this")
+
+    reply = _ask("/broken", broken)
+    assert (reply.status_code, reply.json()["code"], reply.json()["request_id"]) == (500, "internal_error", "mine")
+    assert {name: reply.headers.get(name) for name in SAFE} == SAFE
+    assert reply.headers["X-Request-ID"] == "mine"
+
+
+def test_a_reply_that_breaks_off_is_not_ended_as_if_it_were_whole():
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"the first"
+        raise RuntimeError("nobody expected this")
+
+    async def begun() -> Response:
+        return StreamingResponse(pieces())
+
+    with pytest.raises(RuntimeError):
+        _ask("/begun", begun)
