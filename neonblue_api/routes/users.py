@@ -25,6 +25,8 @@ from neonblue_api.errors import (
     UserErased,
     UserNotFound,
 )
+from neonblue_api.fact_input import refusal_of
+from neonblue_api.input_rules import FieldError
 from neonblue_api.listing import CursorDep, IfMatchDep, LimitDep, check_match, etag, one_page, read_cursor
 from neonblue_api.replies import json_reply, responses
 from neonblue_api.state import DatabaseDep, PseudonymDep, SettingsDep, UserReaderDep
@@ -67,6 +69,11 @@ def _told(row: Any, caller: Caller) -> dict[str, Any]:
     if "read" not in caller.scopes:
         del user["attributes"]
     return user
+
+
+def _size(row: Any) -> int:
+    """Bytes of the attributes, without the spaces that PostgreSQL writes between them."""
+    return len(msgspec.json.format(row["attributes"].encode(), indent=-1))
 
 
 async def _get(connection: AsyncConnection, user_id: str) -> Any:
@@ -175,7 +182,12 @@ async def change_user(
         current = await _get(connection, user_id)
         check_match(if_match, current["revision"], f"user {user_id!r}")
         await connection.execute(_UPDATE, {"user_id": user_id, "given": given})
-        return await _get(connection, user_id)
+        changed = await _get(connection, user_id)
+        size = _size(changed)
+        if size > max(settings.max_properties, _size(current)):
+            message = f"would have {size} bytes with those that stay; at most {settings.max_properties} are allowed"
+            raise refusal_of(FieldError("attributes", message))
+        return changed
 
     row = await database.transact(work)
     return json_reply(_told(row, caller), 200, {"ETag": etag(row["revision"])})

@@ -149,6 +149,16 @@ def test_any_user_is_told_about_read_and_changed(client, name, suffix):
     assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
 
 
+def test_changes_that_add_up_to_more_than_attributes_may_have_are_refused(client, name):
+    path = f"/v1/users/{name}"
+    first = client.post("/v1/users", json={"user_id": name, "attributes": {"a": "x" * 40_000}}).json()
+    refused = client.patch(path, json={"attributes": {"b": "y" * 40_000}})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
+    assert "65536" in refused.json()["detail"]
+    assert client.get(path).json() == first
+    assert client.patch(path, json={"attributes": {"a": None, "b": "y" * 40_000}}).status_code == 200
+
+
 def test_users_are_listed_page_by_page(client, name):
     users = [f"{name}-{n}" for n in range(5)]
     for user in users:
