@@ -90,7 +90,7 @@ def _print_stores(console: Console, stores: list[dict[str, Any]], unknown: str) 
         rows = f"{'' if store['counted'] else 'about '}{store['rows']:,}"
         table.add_row(store["store"], rows, size, since, store["keeps"])
     console.print()
-    console.print(table if stores else f"what the stores hold is not known: {unknown}")
+    console.print(table if stores else Text(f"what the stores hold is not known: {unknown}"))
 
 
 def logs(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from neonblue_local.api_client import pages, request
 from neonblue_local.errors import LocalError
@@ -98,7 +99,8 @@ def erasures(as_json: Json = False) -> None:
     for erasure in found:
         last = erasure["steps"][-1]["step"] if erasure["steps"] else ""
         finished = (erasure["finished_at"] or "under way")[:19]
-        table.add_row(str(erasure["erasure_id"]), erasure["requested_at"][:19], erasure["requested_by"], finished, last)
+        by = Text(erasure["requested_by"])  # in brackets it would be taken for rich's markup
+        table.add_row(str(erasure["erasure_id"]), erasure["requested_at"][:19], by, finished, last)
     Console().print(table)
 
 

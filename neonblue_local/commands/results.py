@@ -76,7 +76,7 @@ def _print_funnels(console: Console, metrics: list[dict[str, Any]]) -> None:
         for variant in metric["variants"]:
             for number, step in enumerate(variant.get("funnel") or ()):
                 first = (metric["metric"], variant["variant"]) if number == 0 else ("", "")
-                row = [*first, step["event_type"], f"{step['users']:,}"]
+                row: list[str | Text] = [*first, Text(step["event_type"]), f"{step['users']:,}"]
                 row += ["-" if step[name] is None else f"{step[name]:.2%}" for name in ("of_all", "of_previous")]
                 if effect := step.get("absolute"):
                     row += [figure(effect["estimate"], sign=True), interval(effect), p_text(effect["p_value"])]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from neonblue_local.api_client import ask, pages
 
@@ -55,8 +56,9 @@ def list_(as_json: Json = False) -> None:
     for title in ("number", "name", "scopes", "made", "expires", "last used", "revoked"):
         table.add_column(title, overflow="fold")
     for token in found:
-        times = (token[name] or "" for name in ("created_at", "expires_at", "last_used_at", "revoked_at"))
-        table.add_row(str(token["token_id"]), token["name"], " ".join(token["scopes"]), *(time[:19] for time in times))
+        times = (token[field] or "" for field in ("created_at", "expires_at", "last_used_at", "revoked_at"))
+        name = Text(token["name"])  # in brackets it would be taken for rich's markup
+        table.add_row(str(token["token_id"]), name, " ".join(token["scopes"]), *(time[:19] for time in times))
     Console().print(table)
 
 

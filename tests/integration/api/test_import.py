@@ -191,3 +191,15 @@ def test_tokens_are_made_listed_and_revoked(neonblue, name):
     refused = neonblue("tokens", "revoke", "999999999")
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
     assert neonblue("tokens", "create", name, "--scope", "root").returncode == 1
+
+
+def test_names_are_listed_as_they_were_given(neonblue, client, name):
+    given = f"[/x] [red]{name[:12]}"
+    made = client.post("/v1/tokens", json={"name": given, "scopes": ["manage"]}).json()
+    asked = {"Authorization": f"Bearer {made['token']}"}
+    assert client.post("/v1/privacy/erasures", json={"user_id": name}, headers=asked).status_code == 202
+    for command in (("tokens", "list"), ("privacy", "erasures")):
+        listed = neonblue(*command)
+        assert listed.returncode == 0, listed.stderr
+        assert "[/x]" in listed.stdout
+        assert "[red]" in listed.stdout

@@ -113,7 +113,7 @@ def test_results_show_the_level_of_a_quantile_and_the_steps_of_a_funnel() -> Non
     effect = {"estimate": 0.02, "low": 0.01, "high": 0.03, "p_value": 0.004}
     steps = [
         {"event_type": "view", "users": 60, "of_all": 0.6, "of_previous": 0.6},
-        {"event_type": "buy", "users": 15, "of_all": 0.15, "of_previous": 0.25},
+        {"event_type": "[/buy] [red]", "users": 15, "of_all": 0.15, "of_previous": 0.25},
     ]
     quantile = {"quantile": 0.9, "n": 900, "value": 231.5, "low": 220.0, "high": 240.0}
     shown = _shown(
@@ -125,7 +125,7 @@ def test_results_show_the_level_of_a_quantile_and_the_steps_of_a_funnel() -> Non
         ],
         ratio={"counts": {"a": 100, "b": 100}, "p_value": 1.0, "mismatch": False},
     )
-    for text in ("p90 231.5", "view", "60.00%", "buy", "25.00%", "[+0.01, +0.03]"):
+    for text in ("p90 231.5", "view", "60.00%", "[/buy] [red]", "25.00%", "[+0.01, +0.03]"):
         assert text in shown
 
 
