@@ -51,6 +51,7 @@ class Tokens:
         self._lockout = Lockout(settings)
         self._keep = settings.token_cache
         self._known: dict[bytes, tuple[float, Caller]] = {}
+        self._forgotten = 0  # times
 
     async def caller(self, token: str, address: str) -> Caller:
         """Whose token it is, if one that comes from `address` is looked at. Raises Unauthorized, LockedOut."""
@@ -72,16 +73,19 @@ class Tokens:
         if known is not None and known[0] > now:
             return known[1]
         self._known = {key: entry for key, entry in self._known.items() if entry[0] > now}
+        forgotten = self._forgotten
         found = await self._look_up(digest)
         if found is None:
             return None
         caller, valid_for = found
-        self._known[digest] = (now + min(self._keep, valid_for), caller)
+        if forgotten == self._forgotten:  # else this may be what PostgreSQL said before a token was revoked
+            self._known[digest] = (now + min(self._keep, valid_for), caller)
         return caller
 
     def forget(self) -> None:
         """After a token was revoked here: the next use asks PostgreSQL."""
         self._known.clear()
+        self._forgotten += 1
 
     async def _look_up(self, digest: bytes) -> tuple[Caller, float] | None:
         """The caller, and for how many seconds its token is valid. Raises Unauthorized for one that ended."""

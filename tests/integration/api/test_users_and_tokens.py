@@ -1,7 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx
+import psycopg
 import pytest
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
@@ -128,6 +130,28 @@ def test_a_token_stops_working_when_it_expires_however_long_tokens_are_remembere
                     return own.get("/v1/metrics")
 
                 assert (refused().status_code, "expired" in refused().json()["detail"]) == (401, True)
+
+
+def test_a_token_that_is_looked_up_while_it_is_revoked_is_not_remembered(postgres_url, database, name):
+    patient = {"NEONBLUE_TOKEN_CACHE": "3600", "NEONBLUE_STATEMENT_TIMEOUT": "30", "NEONBLUE_DATABASE_DEADLINE": "30"}
+    with (
+        served_api(postgres_url, NOBODY, **patient) as (url, _),
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False) as client,
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(postgres_url) as revoking,
+    ):
+        made, other = (_token(client, name, "read") for _ in range(2))
+        revoking.execute("update api_tokens set revoked_at = now() where token_id = %s", (made["token_id"],))
+        with _with(client, made["token"]) as own:
+            under_way = pool.submit(own.get, "/v1/metrics", timeout=60)
+            waiting = "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%update api_tokens%'"
+            retry(retry=retry_if_result(lambda row: row is None), stop=stop_after_delay(30), wait=wait_fixed(0.05))(
+                lambda: database.execute(waiting).fetchone()
+            )()
+            assert client.delete(f"/v1/tokens/{other['token_id']}").status_code == 204
+            revoking.commit()
+            under_way.result()
+            assert own.get("/v1/metrics").status_code == 401
 
 
 @pytest.mark.parametrize("suffix", ["", "/a/b", " ü👩‍🚀", "?x=1#y", "%2F"])
