@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import psycopg
 from fastapi import Depends, Request
+from pydantic import SecretStr
 
 from neonblue_api.database import Database
 from neonblue_api.errors import Forbidden, Unauthorized
@@ -46,8 +47,8 @@ class Tokens:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
-        given = (settings.api_token, settings.api_token_before)
-        self._bootstrap = [token_hash(token.get_secret_value()) for token in given if token is not None]
+        self._bootstrap = _hashes(settings.api_token, settings.api_token_before)
+        self._of_metrics = _hashes(settings.metrics_token, settings.api_token)
         self._lockout = Lockout(settings)
         self._keep = settings.token_cache
         self._known: dict[bytes, tuple[float, Caller]] = {}
@@ -64,10 +65,18 @@ class Tokens:
         self._lockout.let_in(address, digest)
         return caller
 
+    async def demand_metrics(self, token: str, address: str) -> None:
+        """Raises Unauthorized, LockedOut for a token that does not open /metrics. Never asks PostgreSQL."""
+        digest = token_hash(token)
+        self._lockout.demand_open(address, digest)
+        if not _is_one_of(digest, self._of_metrics):
+            await self._lockout.guessed(address)
+            raise Unauthorized("this route needs NEONBLUE_METRICS_TOKEN, or NEONBLUE_API_TOKEN, as bearer token")
+        self._lockout.let_in(address, digest)
+
     async def _find(self, digest: bytes) -> Caller | None:
-        for known_digest in self._bootstrap:
-            if hmac.compare_digest(digest, known_digest):
-                return _OF_SETTINGS
+        if _is_one_of(digest, self._bootstrap):
+            return _OF_SETTINGS
         now = time.monotonic()
         known = self._known.get(digest)
         if known is not None and known[0] > now:
@@ -114,19 +123,38 @@ class Tokens:
         return Caller(name, frozenset(scopes), token_id), math.inf if valid_for is None else valid_for
 
 
-async def authorize(request: Request, scope: str) -> Caller:
-    """The caller, if its token has the scope. Raises Unauthorized, LockedOut, Forbidden, RateLimited."""
+def _hashes(*tokens: SecretStr | None) -> list[bytes]:
+    return [token_hash(token.get_secret_value()) for token in tokens if token is not None]
+
+
+def _is_one_of(digest: bytes, known: list[bytes]) -> bool:
+    return any(hmac.compare_digest(digest, one) for one in known)
+
+
+def _sent(request: Request) -> tuple[str, str]:
+    """The token that the request carries, and the address that it comes from. Raises Unauthorized."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized("the request has no Authorization: Bearer header")
+    return token.strip(), client_address(request.client.host if request.client else None)
+
+
+async def authorize(request: Request, scope: str) -> Caller:
+    """The caller, if its token has the scope. Raises Unauthorized, LockedOut, Forbidden, RateLimited."""
     tokens: Tokens = request.app.state.tokens
-    caller = await tokens.caller(token.strip(), client_address(request.client.host if request.client else None))
+    caller = await tokens.caller(*_sent(request))
     if scope not in caller.scopes:
         raise Forbidden(
             f"the token {caller.name!r} has {', '.join(sorted(caller.scopes)) or 'no scope'}; this needs {scope}"
         )
     await request.app.state.rate_limits.check(request, caller.token_id)
     return caller
+
+
+async def authorize_metrics(request: Request) -> None:
+    """Raises Unauthorized, LockedOut."""
+    tokens: Tokens = request.app.state.tokens
+    await tokens.demand_metrics(*_sent(request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,22 +9,21 @@ from neonblue_api.lockout import client_address
 from tests.integration.api.fix_api import NOBODY, TOKEN, served_api
 
 GUESSES = 5
+METRICS_TOKEN = "test-token-for-prometheus"
 
 
 @pytest.fixture(scope="module")
 def url(postgres_url: str) -> Iterator[str]:
     settings = {"NEONBLUE_LOCKOUT_GUESSES": str(GUESSES), "NEONBLUE_LOCKOUT_WINDOW": "3600"}
-    with served_api(postgres_url, NOBODY, NEONBLUE_API_TOKEN_BEFORE="the-token-before-the-rotation", **settings) as (
-        address,
-        _,
-    ):
+    settings |= {"NEONBLUE_API_TOKEN_BEFORE": "the-token-before-the-rotation", "NEONBLUE_METRICS_TOKEN": METRICS_TOKEN}
+    with served_api(postgres_url, NOBODY, **settings) as (address, _):
         yield address
 
 
-def _ask(url: str, token: str, address: str) -> httpx.Response:
+def _ask(url: str, token: str, address: str, path: str = "/v1/metrics") -> httpx.Response:
     # uvicorn takes the address from a proxy on this machine.
     headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": address}
-    return httpx.get(f"{url}/v1/metrics", headers=headers, trust_env=False)
+    return httpx.get(f"{url}{path}", headers=headers, trust_env=False)
 
 
 def test_an_address_that_guesses_is_locked_out_even_with_the_right_token_and_no_other_is(url):
@@ -33,6 +32,15 @@ def test_an_address_that_guesses_is_locked_out_even_with_the_right_token_and_no_
     assert (reply.status_code, reply.json()["code"]) == (429, "locked_out")
     assert 0 < int(reply.headers["Retry-After"]) <= 3601
     assert _ask(url, TOKEN, "192.0.2.2").status_code == 200
+
+
+def test_who_guesses_at_the_figures_for_prometheus_is_locked_out_of_all_and_prometheus_stays_in(url):
+    prometheus = {"token": METRICS_TOKEN, "address": "192.0.2.8", "path": "/metrics"}
+    assert _ask(url, **prometheus).status_code == 200
+    guessed = [_ask(url, f"nb_{n}", "192.0.2.8", path="/metrics").status_code for n in range(GUESSES + 1)]
+    assert guessed == [401] * GUESSES + [429]
+    assert _ask(url, TOKEN, "192.0.2.8").status_code == 429
+    assert _ask(url, **prometheus).status_code == 200
 
 
 def test_a_client_that_was_let_in_stays_in_when_its_address_is_locked_out(url):
