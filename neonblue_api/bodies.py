@@ -69,9 +69,13 @@ async def read_body(request: Request, limit: int, *, compressed: bool, seconds: 
     if length.isdecimal() and int(length) > limit:
         raise BodyTooLarge(f"the body has {length} bytes", rule=f"a body of this route has at most {limit} bytes")
     sink = _SINKS[encoding](limit)
+    received = 0
     try:
         async with asyncio.timeout(seconds):
             async for chunk in request.stream():
+                received += len(chunk)
+                if received > limit:
+                    raise _too_large(limit)
                 sink.write(chunk)
     except TimeoutError:
         raise BodyTimeout(f"the body was not complete after {seconds:g} s") from None
@@ -90,6 +94,10 @@ async def decoded(decode: Callable[[bytes, str | None], T], body: bytes, request
     return await asyncio.get_running_loop().run_in_executor(_aside, decode, body, request_id)
 
 
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body has more than {limit} bytes", rule=f"a body of this route has at most {limit} bytes")
+
+
 class _Sink(Protocol):
     def __init__(self, limit: int) -> None: ...
     def write(self, chunk: bytes) -> None: ...
@@ -103,10 +111,7 @@ class _Plain:
     def write(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self._limit:
-            raise BodyTooLarge(
-                f"the body has more than {self._limit} bytes",
-                rule=f"a body of this route has at most {self._limit} bytes",
-            )
+            raise _too_large(self._limit)
         self._chunks.append(chunk)
 
     def close(self) -> bytes:

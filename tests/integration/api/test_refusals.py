@@ -126,6 +126,20 @@ def test_a_chunked_body_is_refused_at_the_first_byte_too_many(client):
     assert client.post("/v1/experiments", content=b" " * (1 << 21), headers=JSON).status_code == 413
 
 
+def test_a_compressed_body_that_becomes_nothing_is_refused_at_the_first_byte_too_many(client):
+    whole = gzip.compress(b"")
+    empty_block = b"\0\0\0\xff\xff"
+
+    def chunks():
+        yield whole[:10]
+        for _ in range(3):
+            yield empty_block * 100_000
+        yield whole[10:]
+
+    reply = client.post("/v1/events", content=chunks(), headers=JSON | {"Content-Encoding": "gzip"})
+    assert (reply.status_code, reply.json()["code"]) == (413, "body_too_large")
+
+
 def test_a_decompression_bomb_is_refused(client):
     zeros = b"0" * (1 << 20)
     packer = zlib.compressobj(wbits=31)
