@@ -8,7 +8,13 @@ import numpy as np
 
 from neonblue_pipeline.comparisons import finite
 from neonblue_pipeline.metric_kinds import Row
-from neonblue_stats import crossed_users, same_share, sample_ratio, sample_ratio_phases, sample_ratio_phases_anytime
+from neonblue_stats import (
+    crossed_users,
+    same_share,
+    sample_ratio_auto,
+    sample_ratio_phases,
+    sample_ratio_phases_anytime,
+)
 from neonblue_stats.trust import IMBALANCE_P_VALUE, MAX_CROSSED_SHARE
 
 # Users without an exposure, late events, events with a clock that cannot be right: warned of above this share.
@@ -16,7 +22,7 @@ TOLERATED_SHARE = 0.01
 
 
 class Phase(NamedTuple):
-    """Users and planned weights per variant of one phase, and its own chi-square p-value."""
+    """Users and planned weights per variant of one phase, and its own p-value."""
 
     phase: int
     users: dict[str, int]
@@ -25,7 +31,7 @@ class Phase(NamedTuple):
 
 
 class Split(NamedTuple):
-    """The sample ratio over all phases: chi-square at this look, and a p-value that holds at every look together."""
+    """The sample ratio over all phases: the p-value of this look, and a p-value that holds at every look together."""
 
     p_value: float | None
     mismatch: bool
@@ -53,7 +59,7 @@ def splits(rows: Sequence[Row]) -> dict[tuple[int, str, str], Split]:
                 counts[i, j, k] = phase["users"].get(variant, 0)
                 weights[i, j, k] = weight
     whole, anytime = sample_ratio_phases(counts, weights), sample_ratio_phases_anytime(counts, weights)
-    each = sample_ratio(counts, weights)
+    each, _ = sample_ratio_auto(counts, weights)
     return {
         key: Split(
             finite(whole.p_value[i]),

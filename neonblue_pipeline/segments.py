@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neonblue_pipeline.comparisons import Comparison, Row, compare, finite
 from neonblue_pipeline.data_quality import splits
 from neonblue_pipeline.verdicts import METHOD
-from neonblue_stats import Effect, Moments, adjust, by_segment, post_stratify
+from neonblue_stats import Effect, JointMoments, Moments, adjust, by_segment, post_stratify, ratio_moments
 from neonblue_stats.sample_ratio import MISMATCH_P_VALUE
 
 # Warned of below this adjusted p-value; not .05, because results are looked at all the time.
@@ -148,11 +148,14 @@ def _difference(cell: Row, of_one: Sequence[Comparison], p_value: float) -> str:
 def _is_known(comparison: Comparison) -> bool:
     """Whether the lift may be compared with others: where the control's mean could as well be 0, it may not."""
     control = comparison.control
-    mean, squares = ("d_mean", "dd") if comparison.cell["kind"] == "ratio" else ("mean", "centred_squares")
     n = control["users"]
     if not n > 1 or np.isnan(comparison.relative[0]) or not comparison.relative[1] > 0.0:
         return False
-    return bool(abs(control[mean]) >= KNOWN_MEAN * np.sqrt(control[squares] / (n - 1) / n))
+    base = Moments(n, control["mean"], control["centred_squares"] / (n - 1))
+    if comparison.cell["kind"] == "ratio":
+        products = [[control["centred_squares"], control["yd"]], [control["yd"], control["dd"]]]
+        base = ratio_moments(JointMoments(n, [control["mean"], control["d_mean"]], np.array(products) / (n - 1)))
+    return bool(abs(base.mean) >= KNOWN_MEAN * np.sqrt(base.variance_of_mean))
 
 
 def _lifts(groups: Sequence[Sequence[Comparison]]) -> Effect:

@@ -10,8 +10,9 @@ from neonblue_pipeline.comparisons import Comparison, Row, compare
 from neonblue_pipeline.data_quality import Split, audit_warnings, crossed_share, split_warnings, splits
 from neonblue_pipeline.metric_definitions import problems
 from neonblue_pipeline.metric_kinds import KIND_COLUMNS, KINDS, finite, kind_values, kind_warnings
-from neonblue_pipeline.verdicts import Arrivals, Decision, judge
-from neonblue_stats import Trust
+from neonblue_pipeline.verdicts import METHOD, Arrivals, Decision, judge
+from neonblue_stats import Trust, adjust
+from neonblue_stats.trust import IMBALANCE_P_VALUE
 
 _CELL_COLUMNS = (
     *("experiment_id", "cutoff_at", "metric", "position", "kind", "direction", "role", "variant_id", "variant"),
@@ -64,12 +65,12 @@ def analyse(
     """
     experiments = _experiments(cells, phases, audits)
     comparisons = compare(cells)
-    imbalanced = {c.cell["experiment_id"] for c in comparisons if c.imbalanced}
+    early = _early_differences(comparisons)
     trust = {
         x.id: Trust(
             sample_ratio_p_value=x.split.p_value,
             crossed_share=crossed_share(x.audit) if x.audit else None,
-            pre_period_imbalanced=x.id in imbalanced,
+            pre_period_imbalanced=bool(early.get(x.id)),
         )
         for x in experiments
     }
@@ -81,10 +82,7 @@ def analyse(
     decisions = judge(comparisons, trust, arrivals)
     compared = {comparison.at: comparison for comparison in comparisons}
     results = [_result(cell, compared.get(i)) for i, cell in enumerate(cells) if cell["metric"]]
-    early = [c for c in comparisons if c.imbalanced]
-    return results, [
-        _quality(x, decisions.get(x.id, []), [c for c in early if c.cell["experiment_id"] == x.id]) for x in experiments
-    ]
+    return results, [_quality(x, decisions.get(x.id, []), early.get(x.id, [])) for x in experiments]
 
 
 def _experiments(cells: Sequence[Row], phases: Sequence[Row], audits: Sequence[Row]) -> list[Experiment]:
@@ -110,7 +108,7 @@ def _experiments(cells: Sequence[Row], phases: Sequence[Row], audits: Sequence[R
     ]
 
 
-def _quality(x: Experiment, decisions: list[Decision], imbalanced: list[Comparison]) -> list[Any]:
+def _quality(x: Experiment, decisions: list[Decision], early: list[str]) -> list[Any]:
     users = {cell["variant"]: int(cell["assigned"]) for cell in x.variants}
     made = [(d["variant"], d["verdict"], list(d["reasons"]), list(d["would_change"])) for d in decisions]
     return [
@@ -119,7 +117,7 @@ def _quality(x: Experiment, decisions: list[Decision], imbalanced: list[Comparis
         users,
         x.split.p_value,
         x.split.mismatch,
-        [*_warnings(x), *_imbalances(imbalanced)],
+        [*_warnings(x), *early],
         made,
         x.split.anytime_p_value,
         [tuple(phase) for phase in x.split.phases if phase.phase],
@@ -128,12 +126,19 @@ def _quality(x: Experiment, decisions: list[Decision], imbalanced: list[Comparis
     ]
 
 
-def _imbalances(comparisons: list[Comparison]) -> Iterator[str]:
-    for c in comparisons:
-        yield (
+def _early_differences(comparisons: Sequence[Comparison]) -> dict[int, list[str]]:
+    """Experiment → warnings of variants that differed before the start, by Holm over its metrics × treatments."""
+    found: dict[int, list[str]] = {}
+    for experiment, of_one in groupby(comparisons, key=lambda c: int(c.cell["experiment_id"])):
+        family = list(of_one)
+        p_values = [np.nan if (p := c.figures["pre_period_p_value"]) is None else p for c in family]
+        found[experiment] = [
             f"metric {c.cell['metric']}: {c.cell['variant']} differed from {c.control['variant']} already in the "
-            f"14 days before the start (p = {c.figures['pre_period_p_value']:.2g})"
-        )
+            f"14 days before the start (p = {p_value:.2g}, adjusted)"
+            for c, p_value in zip(family, adjust(p_values, METHOD), strict=True)
+            if p_value < IMBALANCE_P_VALUE
+        ]
+    return found
 
 
 def _warnings(x: Experiment) -> Iterator[str]:

@@ -19,6 +19,7 @@ SPENDINGS: tuple[Spending, ...] = ("obrien_fleming", "pocock")
 
 # Beyond this z a look spends less than 1e-300: no boundary can be told from infinity.
 _Z_MAX = 37.0
+_LEAST_SPENT = 1e-305
 # Between looks that need more panels than this the motion hardly moves: what has not crossed stays where it was.
 _MOST_PANELS = 128
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
@@ -194,13 +195,13 @@ def _boundary(
         return float(density @ out)
 
     lowest = 0.0 if two_sided else -_Z_MAX
-    if target <= crossing(_Z_MAX):
+    if target <= max(crossing(_Z_MAX), _LEAST_SPENT):
         return float("inf")
     if target >= crossing(lowest):
         return lowest
     # in logs, as the first looks of an O'Brien-Fleming plan spend 1e-100
     return float(
         scipy.optimize.brentq(
-            lambda z: np.log(max(crossing(z), 1e-305) / target), lowest, _Z_MAX, xtol=1e-12, rtol=1e-14
+            lambda z: np.log(max(crossing(z), _LEAST_SPENT) / target), lowest, _Z_MAX, xtol=1e-12, rtol=1e-14
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import scipy
@@ -16,8 +17,8 @@ from .sample_ratio import MISMATCH_P_VALUE, SampleRatio, expected_counts, sample
 
 # Chi-square is trusted from this expected count in every variant on (Cochran's rule).
 SMALL_EXPECTED = 5.0
-# Exact multinomial tests enumerate at most this many splits.
-MAX_SPLITS = 2_000_000
+# Exact multinomial tests enumerate at most this many splits: some milliseconds.
+MAX_SPLITS = 10_000
 
 
 def sample_ratio_exact(counts: ArrayLike, weights: ArrayLike) -> SampleRatio:
@@ -25,33 +26,35 @@ def sample_ratio_exact(counts: ArrayLike, weights: ArrayLike) -> SampleRatio:
 
         p = Σ P(split) over all splits that are at most as probable as the one observed
 
+    With more than MAX_SPLITS possible splits, each variant against all others together by the binomial test, and the
+    smallest p-value times the variants (Bonferroni): never too small, at most that many times too large.
+
     Args:
         counts, weights: shape (v,), whole counts; weights above 0.
     Returns: SampleRatio of shape (); statistic is nan. p_value is nan for no users or one variant.
-    Errors: InvalidInput where more than MAX_SPLITS splits would have to be enumerated.
     Agrees with: scipy.stats.binomtest (two variants).
     Source: Read and Cressie (1988), Goodness-of-fit statistics for discrete multivariate data, section 5.
     """
     c, e, used = expected_counts(counts, weights)
     if c.ndim != 1 or not np.all(used):
         raise InvalidInput("counts", "an exact test takes one split, with a weight above 0 for every variant")
-    n, v = round(float(c.sum())), len(c)
-    if n == 0 or v < 2:
-        return SampleRatio(np.asarray(np.nan), np.asarray(np.nan), np.asarray(False))
-    share = e / e.sum()
-    if v == 2:
-        p = float(scipy.stats.binomtest(round(float(c[0])), n, float(share[0])).pvalue)
-    else:
-        splits = math.comb(n + v - 1, v - 1)
-        if splits > MAX_SPLITS:
-            raise InvalidInput(
-                "counts", f"found {splits} possible splits; the exact test enumerates at most {MAX_SPLITS}"
-            )
+    p = _exact_p_value(tuple(c), tuple(e)) if len(c) > 1 and c.sum() > 0.0 else np.nan
+    return SampleRatio(np.asarray(p), np.asarray(np.nan), np.asarray(p < MISMATCH_P_VALUE))
+
+
+# Results ask for a phase alone and with all others.
+@lru_cache(maxsize=10_000)
+def _exact_p_value(counts: tuple[float, ...], expected: tuple[float, ...]) -> float:
+    c, share = np.rint(counts), np.array(expected) / sum(expected)
+    n, v = int(c.sum()), len(c)
+    if math.comb(n + v - 1, v - 1) <= MAX_SPLITS:
         log_p = _log_split_probabilities(n, share)
         observed = float(special.gammaln(n + 1) - special.gammaln(c + 1).sum() + (c * np.log(share)).sum())
-        p = float(np.exp(log_p[log_p <= observed + 1e-9]).sum())
-    p = min(p, 1.0)
-    return SampleRatio(np.asarray(p), np.asarray(np.nan), np.asarray(p < MISMATCH_P_VALUE))
+        return min(float(np.exp(log_p[log_p <= observed + 1e-9]).sum()), 1.0)
+    if v == 2:
+        return float(scipy.stats.binomtest(int(c[0]), n, float(share[0])).pvalue)
+    alone = (_exact_p_value((c[i], n - c[i]), (share[i], 1.0 - share[i])) for i in range(v))
+    return min(v * min(alone), 1.0)
 
 
 def _log_split_probabilities(n: int, share: FloatArray) -> FloatArray:
@@ -67,17 +70,20 @@ def _log_split_probabilities(n: int, share: FloatArray) -> FloatArray:
     return log_p + left * np.log(share[-1]) - special.gammaln(left + 1)
 
 
-def sample_ratio_auto(counts: ArrayLike, weights: ArrayLike) -> tuple[SampleRatio, str]:
-    """One split by the stated rule: exact where a variant expects fewer than SMALL_EXPECTED users, else chi-square.
+def sample_ratio_auto(counts: ArrayLike, weights: ArrayLike) -> tuple[SampleRatio, np.ndarray]:
+    """Splits by the stated rule: exact where a variant expects fewer than SMALL_EXPECTED users, else chi-square.
 
-    Returns the result and the name of the test, 'exact' or 'chi_square'.
+    Args:
+        counts, weights: as in sample_ratio, shape (..., v).
+    Returns: SampleRatio, and where the test is the exact one; shape (...).
     """
-    _, e, used = expected_counts(counts, weights)
-    if e.size and np.all(used) and e.sum() > 0.0 and e.min() < SMALL_EXPECTED:
-        splits = math.comb(round(float(e.sum())) + len(e) - 1, len(e) - 1)
-        if splits <= MAX_SPLITS:
-            return sample_ratio_exact(counts, weights), "exact"
-    return sample_ratio(counts, weights), "chi_square"
+    c, e, used = expected_counts(counts, weights)
+    result = sample_ratio(counts, weights)
+    exact = ~np.isnan(result.p_value) & (np.where(used, e, np.inf).min(axis=-1) < SMALL_EXPECTED)
+    p = np.array(result.p_value)
+    for at in map(tuple, np.argwhere(exact)):
+        p[at] = _exact_p_value(tuple(c[at][used[at]]), tuple(e[at][used[at]]))
+    return SampleRatio(p, np.where(exact, np.nan, result.statistic), p < MISMATCH_P_VALUE), exact
 
 
 def sample_ratio_anytime(counts: ArrayLike, weights: ArrayLike, *, concentration: float = 10_000.0) -> SampleRatio:
@@ -118,6 +124,6 @@ def sample_ratio_by_dimension(counts: ArrayLike, weights: ArrayLike) -> SampleRa
         counts: shape (values, v), users of each value per variant; weights: shape (v,), the plan, the same for all.
     Returns: SampleRatio of shape (values,) with adjusted p-values.
     """
-    plain = sample_ratio(counts, weights)
-    p = adjust(plain.p_value, "holm")
-    return SampleRatio(p, plain.statistic, p < MISMATCH_P_VALUE)
+    each, _ = sample_ratio_auto(counts, weights)
+    p = adjust(each.p_value, "holm")
+    return SampleRatio(p, each.statistic, p < MISMATCH_P_VALUE)

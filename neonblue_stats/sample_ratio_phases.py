@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from .effect import FloatArray
-from .sample_ratio import MISMATCH_P_VALUE, SampleRatio, expected_counts, sample_ratio
-from .sample_ratio_exact import sample_ratio_anytime
+from .sample_ratio import MISMATCH_P_VALUE, SampleRatio, expected_counts
+from .sample_ratio_exact import sample_ratio_anytime, sample_ratio_auto
 
 
 def sample_ratio_phases(counts: ArrayLike, weights: ArrayLike) -> SampleRatio:
@@ -16,21 +16,24 @@ def sample_ratio_phases(counts: ArrayLike, weights: ArrayLike) -> SampleRatio:
 
         x² = Σ over phases x²_p      df = Σ (v_p - 1)      p = P(chi² with df > x²)
 
-    A user belongs to one phase, so the phases are independent. With one phase this is `sample_ratio`. Comparing all
-    users with the present weights instead calls every change of weights a mismatch.
+    A phase in which a variant expects too few users for chi-square has the x²_p of its exact p-value. A user belongs
+    to one phase, so the phases are independent. With one phase this is `sample_ratio_auto`. Comparing all users with
+    the present weights instead calls every change of weights a mismatch.
 
     Args:
         counts: users per phase and variant, shape (..., phases, v). Phases without users, and those with one variant,
             add nothing; nan or a weight of 0 leaves a variant out of its phase.
         weights: planned shares of each phase, the same shape or one that broadcasts to it.
     Returns: SampleRatio with fields of shape (...); nan where no phase can be tested.
-    Source: additivity of independent chi-squares, Cramér (1946), Mathematical methods of statistics, 18.1.
+    Source: additivity of independent chi-squares, Cramér (1946), Mathematical methods of statistics, 18.1; of those of
+        p-values, Lancaster (1961), Australian Journal of Statistics 3, 20-33.
     """
-    each = sample_ratio(counts, weights)
+    each, exact = sample_ratio_auto(counts, weights)
     _, _, used = expected_counts(counts, weights)
-    defined = ~np.isnan(each.statistic)
-    df = np.where(defined, used.sum(axis=-1) - 1, 0).sum(axis=-1)
-    statistic = np.where(defined, each.statistic, 0.0).sum(axis=-1)
+    df_of_each = np.where(np.isnan(each.p_value), 0, used.sum(axis=-1) - 1)
+    of_each = np.where(exact, special.chdtri(np.maximum(df_of_each, 1), each.p_value), each.statistic)
+    df = df_of_each.sum(axis=-1)
+    statistic = np.where(df_of_each > 0, of_each, 0.0).sum(axis=-1)
     p = np.where(df > 0, special.chdtrc(np.maximum(df, 1), statistic), np.nan)
     return SampleRatio(p, np.where(df > 0, statistic, np.nan), p < MISMATCH_P_VALUE)
 

@@ -40,7 +40,9 @@ _REPLACE = text(f"""
     insert into api_tokens (name, token_sha256, scopes, expires_at, replaces)
     select name, :digest, scopes,
            coalesce(cast(:expires_at as timestamptz),
-                    least(now() + (expires_at - created_at), timestamptz '9999-12-31 23:59:59.999999+00')), token_id
+                    case when expires_at is not null then  -- least() passes null over
+                        least(now() + (expires_at - created_at), timestamptz '9999-12-31 23:59:59.999999+00')
+                    end), token_id
     from api_tokens where token_id = :token_id returning {_COLUMNS}""")  # noqa: S608
 _END = text(f"""
     update api_tokens set expires_at = least(expires_at, now() + make_interval(secs => :overlap_s))

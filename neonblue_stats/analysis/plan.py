@@ -23,9 +23,10 @@ def answer_sample_ratio(request: SampleRatio) -> Reply:
     warnings = []
     test = {"fixed": "chi_square", "exact": "exact", "confidence_sequence": "anytime"}.get(request.method, "")
     if request.method == "auto":
-        result, test = sample_ratio_auto(counts, weights)
-        if test == "exact":
-            warnings.append("a variant expects fewer than 5 users, so the exact multinomial test is used")
+        result, exact = sample_ratio_auto(counts, weights)
+        test = "exact" if exact else "chi_square"
+        if exact:
+            warnings.append("a variant expects fewer than 5 users, so the exact test is used")
     elif request.method == "exact":
         result = sample_ratio_exact(counts, weights)
     elif request.method == "confidence_sequence":

@@ -7,7 +7,7 @@ from neonblue_pipeline.comparisons import compare
 from neonblue_pipeline.data_quality import audit_warnings, crossed_share, split_warnings, splits
 from neonblue_pipeline.verdicts import Arrivals, judge
 from neonblue_stats import Trust, interval_alpha, lift_sequence
-from tests.unit.pipeline.test_significance import arms, cell
+from tests.unit.pipeline.test_significance import arms, cell, quality
 
 
 def with_history(cells, correlation):
@@ -197,3 +197,32 @@ def test_users_of_a_variant_whose_weight_is_zero_in_their_phase_are_pointed_out(
         "4 users came to c in phase 2, in which its weight is 0; they are compared, but no part of the sample ratio "
         "check"
     ]
+
+
+def test_few_users_of_a_variant_with_a_small_weight_are_no_mismatch_by_chance_alone():
+    rows = [
+        {"experiment_id": 1, "dimension": "", "segment": "", "phase": 1} | {"weights": weights, "users": users}
+        for weights, users in (({"a": 0.99, "b": 0.01}, {"a": 2, "b": 1}),)
+    ]
+    split = splits(rows)[1, "", ""]
+    assert split.p_value == pytest.approx(1 - 0.99**3)
+    assert split.phases[0].p_value == pytest.approx(1 - 0.99**3)
+    assert list(split_warnings(split)) == []
+
+
+def early_difference(standard_errors, metric, position):
+    """Control and treatment that differ by so much in what their users did before."""
+    control, treatment = with_history(arms(0.1, metric, position), 0.5)
+    return [control, treatment | {"x_mean": 10.0 + standard_errors * np.sqrt(2 / 20_000)}]
+
+
+def test_a_difference_before_the_start_counts_as_one_of_all_metrics_and_treatments():
+    others = [c for n in range(2, 6) for c in early_difference(0.0, f"m{n}", n)]
+    for standard_errors, alone, among_others in ((3.5, True, False), (4.5, True, True)):
+        cells = early_difference(standard_errors, "m", 1)
+        for trusted, (told,) in ((not alone, quality(cells)), (not among_others, quality(cells + others))):
+            said = [w for w in told["warnings"] if "differed from" in w]
+            assert (told["decisions"][0][1] != "not_trusted") == trusted
+            assert len(said) == (not trusted)
+    assert said[0].startswith("metric m: treatment_2 differed from control already in the 14 days before the start")
+    assert "(p = 3.4e-05, adjusted)" in said[0]

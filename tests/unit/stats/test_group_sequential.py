@@ -58,6 +58,7 @@ def test_all_alpha_is_spent_at_the_end_and_never_less_than_before():
 def test_a_very_early_look_that_spends_nothing_has_no_boundary():
     ours = boundaries([0.0005, 0.5, 1.0])
     assert np.isinf(ours.z[0])
+    assert np.isinf(boundaries([0.5, 1.0], 1e-307, "pocock").z).all()
     np.testing.assert_allclose(ours.z[1:], boundaries([0.5, 1.0]).z, atol=1e-8)
 
 

@@ -58,10 +58,34 @@ def test_exact_check_of_three_variants_agrees_with_enumeration():
     assert float(sample_ratio_exact(counts, share).p_value) == pytest.approx(expected, rel=1e-9)
 
 
-def test_small_samples_are_checked_exactly_and_large_ones_by_chi_square():
-    assert sample_ratio_auto([3, 5], [1, 1])[1] == "exact"
-    assert sample_ratio_auto([300, 500], [1, 1])[1] == "chi_square"
-    assert sample_ratio_auto([0, 0], [1, 1])[1] == "chi_square"
+def test_more_splits_than_can_be_enumerated_are_checked_by_a_p_value_that_is_never_too_small():
+    counts, share = [1500, 1493, 7], np.array([1, 1, 0.001]) / 2.001
+    ours = float(sample_ratio_exact(counts, share).p_value)
+    law = stats.multinomial(3000, share)
+    drawn = np.random.default_rng(5).multinomial(3000, share, 200_000)
+    simulated = float(np.mean(law.logpmf(drawn) <= law.logpmf(counts) + 1e-9))
+    assert simulated == pytest.approx(0.0022, abs=0.0004)
+    assert simulated < ours < 3 * simulated
+    assert ours == pytest.approx(3 * stats.binomtest(7, 3000, share[2]).pvalue)
+    # Far too uneven: as certain as chi-square is.
+    assert float(sample_ratio_exact([2000, 993, 7], share).p_value) < 1e-60
+
+
+def test_small_samples_are_checked_exactly_and_large_ones_by_chi_square_in_one_array():
+    counts = [[3, 5, np.nan], [300, 500, 0], [0, 0, 0], [7, 1, 3], [2, 1, 9]]
+    weights = [[1, 1, 0], [1, 1, 0], [1, 1, 1], [0.25, 0.25, 0.5], [0.99, 0.01, 0]]
+    ours, exact = sample_ratio_auto(counts, weights)
+    assert exact.tolist() == [True, False, False, True, True]
+    alone = [
+        stats.binomtest(3, 8).pvalue,
+        stats.chisquare([300, 500]).pvalue,
+        np.nan,
+        float(sample_ratio_exact(counts[3], weights[3]).p_value),
+        1 - 0.99**3,
+    ]
+    np.testing.assert_allclose(ours.p_value, alone, rtol=1e-9)
+    assert ours.mismatch.tolist() == [p < 0.001 for p in alone]
+    assert np.isnan(ours.statistic[[0, 2, 3, 4]]).all()
 
 
 def test_anytime_check_is_the_dirichlet_multinomial_bayes_factor():
@@ -83,8 +107,12 @@ def test_dimension_check_is_corrected_for_its_values():
     assert float(sample_ratio_by_dimension(counts, [1, 1]).p_value[0]) == pytest.approx(3 * plain[0], rel=1e-12)
 
 
-def test_negative_counts_and_huge_enumerations_are_refused():
+def test_dimension_check_is_exact_where_few_users_are_expected():
+    ours = sample_ratio_by_dimension([[9900, 100], [2, 1]], [0.99, 0.01])
+    assert ours.p_value.tolist() == pytest.approx([1, 2 * (1 - 0.99**3)])
+    assert not ours.mismatch.any()
+
+
+def test_negative_counts_are_refused():
     with pytest.raises(InvalidInput, match="0 or more"):
         sample_ratio([-1, 5], [1, 1])
-    with pytest.raises(InvalidInput, match="enumerates at most"):
-        sample_ratio_exact([10_000, 10_000, 10_000], [1, 1, 1])

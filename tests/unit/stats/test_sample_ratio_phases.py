@@ -35,6 +35,22 @@ def test_one_phase_is_the_plain_check_and_phases_without_users_add_nothing():
     assert np.isnan(sample_ratio_phases([[0, 0], [7, np.nan]], [[1, 1], [1, 1]]).p_value)
 
 
+def test_phases_in_which_a_variant_expects_few_users_keep_the_level_which_chi_squares_do_not():
+    """All splits of 3 and of 40 users over two phases, each with its probability."""
+    sizes, weights = (3, 40), [[0.99, 0.01], [0.95, 0.05]]
+    first, second = (grid.ravel() for grid in np.meshgrid(*(np.arange(n + 1) for n in sizes), indexing="ij"))
+    counts = np.stack([np.stack([n - k, k], axis=-1) for n, k in zip(sizes, (first, second), strict=True)], axis=1)
+    probability = stats.binom.pmf(first, 3, 0.01) * stats.binom.pmf(second, 40, 0.05)
+    ours = sample_ratio_phases(counts, weights).p_value
+    added = sample_ratio(counts, weights).statistic.sum(axis=-1)
+    for level in (0.001, 0.01, 0.05, 0.2):
+        assert probability[ours <= level].sum() <= level
+    assert probability[stats.chi2.sf(added, 2) <= 0.001].sum() > 0.02
+    alone = sample_ratio_phases([[2, 1], [0, 0]], weights)
+    assert float(alone.p_value) == pytest.approx(1 - 0.99**3)
+    assert sample_ratio_phases([[3, 5], [860, 140]], [[1, 1], [9, 1]]).mismatch
+
+
 def test_experiments_with_different_phases_fit_in_one_array():
     empty = [[np.nan] * 3, [np.nan] * 3]
     both = sample_ratio_phases([COUNTS, [COUNTS[0], empty[0]], empty], [WEIGHTS, WEIGHTS, WEIGHTS])
