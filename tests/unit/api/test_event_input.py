@@ -155,6 +155,8 @@ def test_no_batch_takes_many_times_its_size_in_memory(kind, body):
     }
     sent = body.removeprefix('{"events":[') if kind == "lines" else body.replace("events", kind)
     given = sent.encode()
+    with suppress(ApiError):
+        readers[kind](b"{}" + b" " * TOGETHER, None)  # the decoder is made once
     tracemalloc.start()
     try:
         with suppress(ApiError):
