@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from neonblue_pipeline.settings import Settings
 
 
+def is_embedded(home: Home) -> bool:
+    """Whether commands work on the stack of this folder: no server is named, or the one that `neonblue env` prints."""
+    named = os.environ.get("NEONBLUE_POSTGRES_URL")
+    return named is None or (home.env_file.is_file() and named == environment.read(home).get("NEONBLUE_POSTGRES_URL"))
+
+
 @contextmanager
 def pipeline_settings() -> "Iterator[Settings]":
     """The pipeline's settings: the environment's, else those of this stack. Errors inside become LocalError."""
@@ -22,6 +28,7 @@ def pipeline_settings() -> "Iterator[Settings]":
     from clickhouse_connect.driver.exceptions import ClickHouseError
     from clickhouse_connect.driver.exceptions import OperationalError as ClickHouseAway
     from kafka.errors import KafkaError
+    from urllib3.exceptions import HTTPError as StreamBroke
 
     from neonblue_pipeline.errors import PipelineError
     from neonblue_pipeline.settings import read_settings
@@ -43,11 +50,14 @@ def pipeline_settings() -> "Iterator[Settings]":
         raise LocalError(f"PostgreSQL: {error.diag.message_primary}; `neonblue up` makes the tables") from error
     except psycopg.errors.ObjectNotInPrerequisiteState as error:
         raise LocalError(f"PostgreSQL: {error.diag.message_primary}. {error.diag.message_hint or ''}") from error
-    except (psycopg.OperationalError, OSError, KafkaError, ClickHouseAway) as error:
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise LocalError(
+            f"PostgreSQL: {error.diag.message_primary}; `neonblue doctor --servers` tells whether a restore is not over"
+        ) from error
+    except (psycopg.OperationalError, OSError, KafkaError, ClickHouseAway, StreamBroke) as error:
         if isinstance(error, OSError) and error.filename:
             raise LocalError(f"{error.filename}: {error.strerror}") from error
-        is_ours = os.environ["NEONBLUE_POSTGRES_URL"] == ours.get("NEONBLUE_POSTGRES_URL")
-        if is_ours and not Supervisor(home).is_running():
+        if is_embedded(home) and not Supervisor(home).is_running():
             raise NotRunning(f"nothing runs in {home.root}; `neonblue up` starts it") from error
         said = str(error).splitlines() or [type(error).__name__]
         raise NotRunning(f"a server does not answer: {said[0]}; `neonblue status` tells which") from error

@@ -28,7 +28,7 @@ def run(home: Home, settings: Mapping[str, str], progress: Progress) -> None:
             lines = log.read_text(errors="replace").splitlines()[-8:]
             raise PartFailed(
                 f"setup: ended with {code}. Last lines of its log {log}:"
-                + "".join(f"\n    {line[:300]}" for line in lines)
+                + "".join(f"\n    {line[:1000]}" for line in lines)
                 + "\nRepair what it names, then `neonblue up` again; `neonblue down` stops the rest"
             )
     progress.ready("setup", time.monotonic() - begin, what)

@@ -65,6 +65,7 @@ def record(settings: Settings, findings: Mapping[str, Sequence[Finding]], silent
         silent: probes that could not look: what they told before stays open.
     """
     with psycopg.connect(settings.postgres_url, connect_timeout=5) as postgres:
+        postgres.read_only = False  # told even while a restore is not over
         if not locks.try_take_in_transaction(postgres, "alarms"):
             return Change()  # another process looks just now
         for probe, found in findings.items():
@@ -87,6 +88,7 @@ def deliver(settings: Settings) -> int:
     """Sends each destination what it has not taken yet, the oldest first; returns how many messages were taken."""
     sent = 0
     with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=5) as postgres:
+        postgres.execute("set default_transaction_read_only = off")  # as in `record`
         for destination in destinations(settings):
             try:
                 sent += _deliver(postgres, destination)

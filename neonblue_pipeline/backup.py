@@ -5,10 +5,12 @@ sent again after a restore. The tables travel through the HTTP interface as tab-
 is made of the embedded engine, a server or a cluster, and is read by a later version.
 """
 
+import errno
 import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -21,11 +23,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import psycopg
 import zstandard
 
-from neonblue_pipeline import audit
+from neonblue_pipeline import audit, restores
 from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.errors import BackupError
-from neonblue_pipeline.settings import Settings
+from neonblue_pipeline.settings import DATABASE, Settings
 
 MANIFEST = "manifest.json"
 POSTGRES_DUMP = "postgres.dump"
@@ -33,7 +35,9 @@ FORMAT = 1
 # Made anew by every restore: which files were applied is the restored stack's own, and every day is built again.
 _LEFT_OUT = ("applied_files", "attributed_events", "dirty_days", "dirty_assignments")
 _PIECE = 1 << 20
-_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")  # of the URL; libpq reads PGSSLMODE and so on
+# Parameters of the URL; libpq reads PGSSLMODE and so on.
+_PARAMETERS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "options")
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,26 @@ def make(settings: Settings, folder: Path, tell: Callable[[str], None] = lambda 
     """
     if folder.exists() and any(folder.iterdir()):
         raise BackupError(f"{folder} is not empty; name a folder that is new or empty, one for each backup")
+    with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=5) as postgres:
+        if restore := restores.underway(postgres):
+            raise BackupError(restore)
+    # ClickHouse may take hours before PostgreSQL's turn comes: that its program is there and serves, is seen before.
+    run_postgres_program(settings, "pg_dump", "--schema-only", "--schema=public", f"--file={os.devnull}")
     (folder / "clickhouse").mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    mask = os.umask(0o077)  # for pg_dump, too
+    try:
+        return _write(settings, folder, tell)
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        remedy = "delete the folder, and name one where there is room"
+        raise BackupError(f"the disk of {folder} is full; {remedy}") from error
+    finally:
+        os.umask(mask)
+
+
+def _write(settings: Settings, folder: Path, tell: Callable[[str], None]) -> Backup:
     began = datetime.now(UTC)
     tables = []
     with clickhouse_client.connect(settings, "neonblue backup") as clickhouse:
@@ -120,18 +142,32 @@ def stored_tables(clickhouse: ClickHouse) -> dict[str, list[str]]:
     rows = clickhouse.rows(
         """select t.name, groupArray(c.name) from system.tables as t inner join (
                select table, name from system.columns
-               where database = currentDatabase() and default_kind not in ('ALIAS', 'MATERIALIZED') order by position
+               where database = {database:String} and default_kind not in ('ALIAS', 'MATERIALIZED') order by position
            ) as c on c.table = t.name
-           where t.database = currentDatabase() and t.engine like '%MergeTree' and not endsWith(t.name, '_staging')
+           where t.database = {database:String} and t.engine like '%MergeTree' and not endsWith(t.name, '_staging')
              and t.name not in {left_out:Array(String)}
            group by t.name order by t.name""",
-        {"left_out": list(_LEFT_OUT)},
+        {"left_out": list(_LEFT_OUT), "database": DATABASE},
     )
     return {name: list(columns) for name, columns in rows}
 
 
-def run_postgres_program(settings: Settings, name: str, *arguments: str) -> None:
-    """Runs pg_dump or pg_restore on this PostgreSQL. The password goes through the environment. Raises BackupError."""
+def dumped_rows(settings: Settings, folder: Path, table: str) -> list[dict[str, Any]]:
+    """What the dump holds of a small table, each value as COPY writes it. Raises BackupError."""
+    dump = str(folder / POSTGRES_DUMP)
+    text = run_postgres_program(settings, "pg_restore", "--data-only", f"--table={table}", "--file=-", dump)
+    copied = re.search(rf"^COPY public\.{table} \((.*)\) FROM stdin;\n(.*?)^\\\.$", text, re.MULTILINE | re.DOTALL)
+    if copied is None:
+        return []
+    columns = copied[1].split(", ")
+    return [dict(zip(columns, row.split("\t"), strict=True)) for row in copied[2].split("\n")[:-1]]
+
+
+def run_postgres_program(settings: Settings, name: str, *arguments: str) -> str:
+    """Runs pg_dump or pg_restore on this PostgreSQL; returns what it printed. Raises BackupError.
+
+    The password goes through the environment.
+    """
     url = urlsplit(settings.postgres_url)
     environment = os.environ | {
         "PGHOST": url.hostname or "",
@@ -141,11 +177,12 @@ def run_postgres_program(settings: Settings, name: str, *arguments: str) -> None
         "PGDATABASE": url.path.lstrip("/"),
     }
     parameters = dict(parse_qsl(url.query))
-    environment |= {f"PG{option.upper()}": parameters[option] for option in _TLS if option in parameters}
+    environment |= {f"PG{option.upper()}": parameters[option] for option in _PARAMETERS if option in parameters}
     command = [_program(name, tls="sslmode" in parameters), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise BackupError(f"{name} ended with {done.returncode}: {done.stderr.strip()[-1000:]}")
+    return done.stdout
 
 
 def _program(name: str, *, tls: bool) -> str:

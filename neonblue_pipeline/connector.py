@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 _DEFINITION = Path(__file__).with_name("connector.json")
 _POLL_S = 0.25
+# For how long a request is repeated that Connect does not take.
+_PATIENCE_S = 30
 
 
-class _Rebalancing(Exception):
-    """Connect answered 409: it is handing out its work again and did nothing."""
+class _NotNow(Exception):
+    """Connect does not answer, or did nothing because it hands out its work again (409) or restarts (503)."""
 
 
 def definition(settings: Settings) -> dict[str, str]:
@@ -112,39 +114,37 @@ def stop(connect: "httpx.Client", seconds: float) -> None:
         time.sleep(_POLL_S)
 
 
-def registered(settings: Settings) -> bool:
-    """Whether Connect has exactly our definition."""
-    import httpx
-
-    with httpx.Client(base_url=settings.connect_url, timeout=5) as connect:
-        answer = connect.get(f"/connectors/{CONNECTOR}/config")
-    return answer.status_code == 200 and _without_name(answer.json()) == definition(settings)
-
-
 def _without_name(config: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in config.items() if key != "name"}
 
 
 def request(connect: "httpx.Client", method: str, path: str, **options: Any) -> "httpx.Response":
-    """A request to Connect, repeated while it rebalances (409), restarts (503) or does not answer yet."""
-    import httpx
+    """A request to Connect, repeated while it does not take it. Raises ConnectorError."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-    for attempt in Retrying(
-        retry=retry_if_exception_type((_Rebalancing, httpx.TransportError)),
-        wait=wait_fixed(_POLL_S),
-        stop=stop_after_delay(30),
-        reraise=True,
-    ):
-        with attempt:
-            try:
-                answer = connect.request(method, path, **options)
-            except httpx.TransportError as error:
-                raise httpx.TransportError(f"Kafka Connect at {connect.base_url} does not answer: {error}") from error
-            if answer.status_code in (409, 503):
-                raise _Rebalancing(
-                    f"Kafka Connect refused {method} {path} with {answer.status_code}: {answer.text[:300]}"
-                )
+    try:
+        for attempt in Retrying(
+            retry=retry_if_exception_type(_NotNow),
+            wait=wait_fixed(_POLL_S),
+            stop=stop_after_delay(_PATIENCE_S),
+            reraise=True,
+        ):
+            with attempt:
+                answer = _request_once(connect, method, path, **options)
+    except _NotNow as error:
+        raise ConnectorError(f"{error}; see its log, restart it, then repeat") from error
     if answer.status_code >= 400 and answer.status_code != 404:
         raise ConnectorError(f"Kafka Connect refused {method} {path} with {answer.status_code}: {answer.text[:1000]}")
+    return answer
+
+
+def _request_once(connect: "httpx.Client", method: str, path: str, **options: Any) -> "httpx.Response":
+    import httpx
+
+    try:
+        answer = connect.request(method, path, **options)
+    except httpx.TransportError as error:
+        raise _NotNow(f"Kafka Connect at {connect.base_url} does not answer: {error}") from error
+    if answer.status_code in (409, 503):
+        raise _NotNow(f"Kafka Connect refused {method} {path} with {answer.status_code}: {answer.text[:300]}")
     return answer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from neonblue_pipeline import clickhouse as clickhouse_client
-from neonblue_pipeline import connector, kafka, ledger, recoveries
+from neonblue_pipeline import connector, kafka, ledger, recoveries, restores
 from neonblue_pipeline.errors import RecoveryError
 from neonblue_pipeline.replay import Healed, heal, replay
 from neonblue_pipeline.settings import CONNECTOR, DATABASE, SLOT, TOPIC, Settings
@@ -32,6 +32,8 @@ _ALTERS = re.compile(r"^(?:alter|create\s+or\s+replace)\s+table\s+(\w+)", re.MUL
 
 # The parts that can be broken.
 _SLOT, _TOPIC, TABLES, CONSUMER = "slot", "topic", "tables", "consumer"
+# What nothing but the restore itself can repair.
+RESTORE = "restore"
 # Without a commit for so long a consumer that has messages before it is looked at closely.
 _QUIET_S = 60
 # Facts are not passed on in the order of their acceptance, and clocks differ. More than this is found by comparing.
@@ -51,8 +53,11 @@ class Problem:
 def problems(settings: Settings) -> list[Problem]:
     """What is broken now in the parts of the stream, or was and is not whole again. Reads, never writes.
 
-    Raises what the client of a server that is down raises.
+    Raises what the client of a server that is down raises. While a restore is not over that alone is told: what else
+    is broken follows from it.
     """
+    if restore := _restore_underway(settings):
+        return [Problem(RESTORE, restore)]
     found = _broken(settings, _QUIET_S)
     if left := recoveries.broken_off(settings):
         found.append(Problem("recovery", f"a recovery broke off, what it found may still be missing: {left}"))
@@ -64,7 +69,10 @@ def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) ->
 
     What was accepted since the last event that arrived goes first where slot or topic were lost: to find it by
     comparing takes the longer the more is kept. One that breaks off is a problem until another has come to its end.
+    Raises RecoveryError while a restore is not over.
     """
+    if restore := _restore_underway(settings):
+        raise RecoveryError(restore)
     with recoveries.alone(settings, tell) as recovery:
         broken = {problem.part: problem.found for problem in _broken(settings, 0)}
         arrived = None if TABLES in broken else _newest_arrival(settings)
@@ -93,6 +101,11 @@ def recover(settings: Settings, tell: Callable[[str], None] = lambda _: None) ->
     return healed
 
 
+def _restore_underway(settings: Settings) -> str | None:
+    with psycopg.connect(settings.postgres_url, autocommit=True, connect_timeout=5) as postgres:
+        return restores.underway(postgres)
+
+
 def _broken(settings: Settings, quiet_s: float) -> list[Problem]:
     """What is broken now; `quiet_s`: for how long the consumer may have committed nothing before it is looked at."""
     import httpx
@@ -119,18 +132,19 @@ def _newest_arrival(settings: Settings) -> datetime | None:
 
 
 def give_up_slot(settings: Settings) -> None:
-    """Stops the connector, if there is one, and takes away its slot and its offsets.
+    """Takes away the slot, and of a connector that is there its offsets, too, once it has stopped.
 
     Registered again, it begins with a new slot.
     """
     import httpx
 
     with httpx.Client(base_url=settings.connect_url, timeout=30) as connect:
-        if connector.status(connect) is None:
-            return
-        connector.stop(connect, settings.connector_timeout_s)
+        known = connector.status(connect) is not None
+        if known:
+            connector.stop(connect, settings.connector_timeout_s)
         drop_slot(settings)
-        connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
+        if known:
+            connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
 
 
 def expected_objects(files: tuple[SqlFile, ...]) -> dict[str, str]:
@@ -144,7 +158,7 @@ def altering_files(files: tuple[SqlFile, ...], names: Iterable[str]) -> list[str
 
 
 def missing_objects(settings: Settings) -> dict[str, str]:
-    """Tables and views that were made once and are gone → their files; empty before the first setup."""
+    """Tables and views that are not there → their files; before the first setup all of them."""
     with clickhouse_client.connect(settings, "neonblue_pipeline recovery", database=None) as server:
         bounds = {"database": DATABASE}
         there = {

@@ -1,22 +1,25 @@
 """A backup into running, empty servers: PostgreSQL, a new slot, ClickHouse, then what lies between the two. No Dagster.
 
-Intake and Dagster must stand still meanwhile. A restore that was cut short is repeated as a whole.
+Intake and Dagster must stand still meanwhile. A restore that was cut short is repeated as a whole; until then nothing
+is accepted (restores.py).
 """
 
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 import zstandard
 
-from neonblue_pipeline import audit, backup, connector, kafka, ledger, recovery, replay
+from neonblue_pipeline import audit, backup, connector, kafka, ledger, recovery, replay, restores
+from neonblue_pipeline import clickhouse as clickhouse_client
 from neonblue_pipeline.arrival import await_consumed
 from neonblue_pipeline.backup import Backup
 from neonblue_pipeline.clickhouse import ClickHouse
 from neonblue_pipeline.erasing import again, steps
 from neonblue_pipeline.erasing.again import Ledger
-from neonblue_pipeline.errors import BackupError
+from neonblue_pipeline.errors import BackupError, ChangedFile
 from neonblue_pipeline.replay import Healed
 from neonblue_pipeline.settings import CANARY_USER, Settings
 from neonblue_pipeline.sqlfiles import sql_files
@@ -28,6 +31,9 @@ _AFTER_THE_DUMP = (
     "postgres/095_outbox_replay.sql",
     "postgres/100_audit.sql",  # privileges
 )
+# Applied by earlier versions, and no file any more.
+_GONE = {"postgres/042_events_of_user.sql"}
+_DROPS = re.compile(r"^drop table (?:if exists )?(\w+)", re.MULTILINE)
 # Functions and tables of ours; an extension's belong to the superuser.
 _CLEAR = """
 do $$
@@ -38,6 +44,7 @@ begin
         select format('drop %s if exists public.%I cascade', case relkind when 'v' then 'view' else 'table' end,
                       relname)
         from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v') and not relispartition
+          and relname <> 'restore_underway'
     ) loop
         execute statement;
     end loop;
@@ -64,7 +71,9 @@ def examine(
     """
     found = backup.read(folder)
     erased = again.read_file(erasures) if erasures else []
-    again.demand_key(settings, erased + again.read(settings))
+    again.demand_key(settings, erased + again.read(settings) + backup.dumped_rows(settings, folder, "erasures"))
+    _demand_version(settings, folder, found)
+    _demand_columns(settings, found)
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
         there = backup.facts_in(postgres, CANARY_USER)
     if there and not overwrite:
@@ -72,6 +81,41 @@ def examine(
             f"this PostgreSQL holds {there}; restore into an empty stack, or add --overwrite to lose what it holds"
         )
     return found, erased
+
+
+def _demand_version(settings: Settings, folder: Path, found: Backup) -> None:
+    """Raises BackupError for a backup whose tables this version does not know or would not change into its own."""
+    dumped = {row["name"]: row["checksum"] for row in backup.dumped_rows(settings, folder, "applied_files")}
+    applied = {name: checksum for name, checksum in dumped.items() if name not in _AFTER_THE_DUMP}
+    known = {file.name for file in sql_files("postgres")} | _GONE
+    unknown = [f"sql/{name}" for name in sorted(dumped.keys() - known)]
+    files = sql_files("clickhouse")
+    tables = recovery.expected_objects(files).keys() | {name for file in files for name in _DROPS.findall(file.text)}
+    unknown += [f"ClickHouse's table {table.table}" for table in found.tables if table.table not in tables]
+    if unknown:
+        raise BackupError(
+            f"{folder} is of a newer version, with {', '.join(unknown)}; restore it with the version that it is of"
+        )
+    try:
+        ledger.pending(sql_files("postgres"), applied)
+    except ChangedFile as error:
+        raise BackupError(
+            f"{folder} is of another version, whose tables this one cannot make its own; restore it with the version "
+            "that it is of"
+        ) from error
+
+
+def _demand_columns(settings: Settings, found: Backup) -> None:
+    """Raises BackupError for columns that are not in the tables here; one that is not there yet is looked at later."""
+    with clickhouse_client.connect(settings, "neonblue restore", database=None) as clickhouse:
+        columns = backup.stored_tables(clickhouse)
+    for table in found.tables:
+        lacking = set(table.columns) - set(columns.get(table.table, table.columns))
+        if lacking:
+            raise BackupError(
+                f"{table.path} has columns that {table.table} lacks here: {', '.join(sorted(lacking))}; "
+                "restore with the version it is of"
+            )
 
 
 def restore(
@@ -82,21 +126,23 @@ def restore(
     Takes what `examine` gave. Who was erased since is erased again, as `erased` or the ledger of this PostgreSQL says,
     before anybody can read it.
     """
-    erased = erased + again.read(settings)
+    settings = restores.writing(settings)
     recovery.restore_objects(settings)
+    _demand_columns(settings, found)
     kafka.ensure_topic(settings)
     _stop_stream(settings, found, tell)
-    _restore_postgres(settings, folder, found.ended_at)
-    again.demand_key(settings, again.read(settings))
+    erased = erased + again.read(settings)
+    _restore_postgres(settings, folder, found.ended_at, erased)
+    again.add(settings, erased)
     tell(f"PostgreSQL: {found.postgres_bytes:,} bytes")
     _restore_clickhouse(settings, folder, found, tell)
     connector.register(settings)
     tell("what ClickHouse lacks is sent again")
     healed = replay.heal(settings, tell=tell)
-    again.add(settings, erased)
     if number := again.open_again(settings):
         tell(f"{number} people are erased again")
         steps.erase(settings, tell)
+    restores.finish(settings)
     return healed
 
 
@@ -109,9 +155,9 @@ def _stop_stream(settings: Settings, found: Backup, tell: Callable[[str], None])
     tell(f"backup of {found.ended_at[:19]}Z, {found.bytes:,} bytes")
 
 
-def _restore_postgres(settings: Settings, folder: Path, made_at: str) -> None:
+def _restore_postgres(settings: Settings, folder: Path, made_at: str, erased: Ledger) -> None:
     with psycopg.connect(settings.postgres_url, autocommit=True) as postgres:
-        postgres.execute(_CLEAR)
+        restores.begin(postgres, folder, erased, _CLEAR)
     # What is in the schema, without the schema itself, which is there; whoever looks in meanwhile sees all or nothing.
     options = ("--schema=public", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
     backup.run_postgres_program(settings, "pg_restore", "--dbname=", *options, str(folder / backup.POSTGRES_DUMP))
@@ -141,12 +187,7 @@ def _restore_clickhouse(settings: Settings, folder: Path, found: Backup, tell: C
             if table.table not in columns:
                 tell(f"ClickHouse: {table.table} is no table of this version: left out")
                 continue
-            names = [column for column in table.columns if column in columns[table.table]]
-            if names != table.columns:
-                raise BackupError(
-                    f"{table.path} has columns that {table.table} lacks; restore with the version it is of"
-                )
-            insert_exactly(clickhouse, table.table, names, _pieces(folder / table.path))
+            insert_exactly(clickhouse, table.table, table.columns, _pieces(folder / table.path))
             tell(f"ClickHouse: {table.table}: {table.rows:,} rows")
         days = [row[0] for row in clickhouse.rows("select distinct event_date from events_processed order by 1")]
         replay.mark_days(clickhouse, days)

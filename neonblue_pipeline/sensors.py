@@ -102,6 +102,9 @@ def broken_stream(context: dg.SensorEvaluationContext, servers: Servers) -> dg.S
     now = "; ".join(f"{problem.part}: {problem.found}" for problem in problems)
     if not problems:
         return dg.SensorResult(cursor="", skip_reason=dg.SkipReason("slot, topic and tables are there"))
+    if any(problem.part == recovery.RESTORE for problem in problems):
+        # Each recovery would refuse.
+        return dg.SensorResult(cursor=now, skip_reason=dg.SkipReason(now))
     if now != context.cursor and all(problem.part in (recovery.TABLES, recovery.CONSUMER) for problem in problems):
         # Setup and a change of the schema take tables away for a moment.
         return dg.SensorResult(cursor=now, skip_reason=dg.SkipReason(f"{now}: looked at again in half a minute"))

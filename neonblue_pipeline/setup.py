@@ -33,9 +33,13 @@ def _compare(files: list[SqlFile], applied: dict[str, str]) -> list[str]:
 def _missing_postgres(settings: Settings) -> list[str]:
     import psycopg
 
+    from neonblue_pipeline import restores
+
     applied: dict[str, str] = {}
     try:
         with psycopg.connect(settings.postgres_url, connect_timeout=_TIMEOUT_S) as connection:
+            if restore := restores.underway(connection):
+                return [f"PostgreSQL's content is incomplete: {restore}"]
             applied = dict(connection.execute("select name, checksum from applied_files").fetchall())
     except psycopg.errors.UndefinedTable:
         pass  # nothing was ever applied

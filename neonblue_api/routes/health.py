@@ -58,6 +58,7 @@ _NEEDED = """
     union all
     select name from unnest(array['accept_events', 'accept_assignments', 'publish_experiment', 'record_audit']) as name
     where to_regproc(name) is null"""
+_RESTORE = "select 1 from pg_class where oid = to_regclass('public.restore_underway')"
 
 
 @router.get("/healthz", response_class=Response, responses={200: {"description": "It lives", "content": _STATE}})
@@ -80,6 +81,11 @@ async def readyz(request: Request, database: DatabaseDep) -> Response:
         raise Ending("this process was told to stop")
 
     async def missing(driver: psycopg.AsyncConnection[Any]) -> list[str]:
+        # Its content may be whole, but is taken away again when the restore is repeated.
+        if await (await driver.execute(_RESTORE)).fetchone():
+            raise DatabaseUnavailable(
+                "a restore is not over; `neonblue doctor --servers` says which, and how it is ended", retry_after=5
+            )
         return [name for (name,) in await (await driver.execute(_NEEDED)).fetchall()]
 
     lacking = await database.call(missing)

@@ -1,7 +1,6 @@
 """`neonblue backup`, `neonblue restore`: both databases into a folder, and back into an empty stack."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 from neonblue_local import stack
 from neonblue_local.home import Home
 from neonblue_local.parts import select
-from neonblue_local.pipeline import pipeline_settings
+from neonblue_local.pipeline import is_embedded, pipeline_settings
 from neonblue_local.progress import Progress
 from neonblue_local.supervision import Supervisor
 
@@ -52,12 +51,13 @@ def restore(
 
     What cannot be restored is refused before anything is touched. The embedded stack is stopped, restored and started
     by it. With servers of your own (NEONBLUE_POSTGRES_URL in the environment) stop the API and Dagster before, and
-    start them after it. Exit code 1 if something is missing.
+    start them after it. One that was cut short is repeated: until then nothing is accepted and `neonblue up` refuses.
+    Exit code 1 if something is missing.
     """
     from neonblue_pipeline import restore as restoring
 
-    embedded = "NEONBLUE_POSTGRES_URL" not in os.environ
     home = Home.from_environment()
+    embedded = is_embedded(home)
     runs = embedded and Supervisor(home).is_running()
     if embedded and not runs:
         stack.up(home, select(_STORAGE), Progress())

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from neonblue_pipeline import clickhouse as clickhouse_client
+from neonblue_pipeline import restores
 from neonblue_pipeline.erasing import facts
 from neonblue_pipeline.errors import BackupError
 from neonblue_pipeline.settings import Settings
@@ -41,15 +42,21 @@ _OPEN_AGAIN = """
 
 
 def read(settings: Settings) -> Ledger:
-    """The ledger of erasures of this PostgreSQL; empty before the first setup."""
+    """The ledger of erasures of this PostgreSQL; empty before the first setup.
+
+    While a restore is not over that of before it is in it, too.
+    """
     with psycopg.connect(settings.postgres_url) as postgres:
+        kept = restores.erased(postgres)
         if (postgres.execute("select to_regclass('public.erasures')").fetchone() or (None,))[0] is None:
-            return []
+            return kept
         rows = postgres.execute(
             """select encode(subject, 'hex'), key_name, requested_at::text, requested_by, request_id, finished_at::text
                from erasures order by erasure_id"""
         ).fetchall()
-    return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    found = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    known = {entry["subject"] for entry in found}
+    return found + [entry for entry in kept if entry["subject"] not in known]
 
 
 def written(ledger: Ledger) -> str:

@@ -11,6 +11,9 @@ select 'version' as what, current_setting('server_version') as found,
        'it must be ' || least_version / 10000 || ' or newer: upgrade the server, or name another' as remedy, true as needed
 from rule where current_setting('server_version_num')::int < least_version
 union all
+select 'content', 'incomplete', underway.told, true
+from (select obj_description(to_regclass('public.restore_underway'), 'pg_class') as told) underway where underway.told is not null
+union all
 select 'wal_level', current_setting('wal_level'),
        'it must be logical: set wal_level = logical in postgresql.conf and restart PostgreSQL', true
 where current_setting('wal_level') <> 'logical'

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
 
-from neonblue_pipeline import recoveries, recovery
+from neonblue_pipeline import connector, recoveries, recovery
 from neonblue_pipeline.arrival import await_arrival
-from neonblue_pipeline.settings import SLOT
+from neonblue_pipeline.settings import CONNECTOR, SLOT
 from tests.chaos.positions import put_offset_ahead, take_slot_away
 from tests.integration.pipeline.conftest import Pipeline, eventually
 
@@ -88,6 +89,19 @@ def test_a_transaction_that_began_before_another_and_ended_after_it_is_no_moved_
 
     told_to_postgresql()
     assert recovery.problems(pipeline.settings) == []
+
+
+@pytest.mark.usefixtures("whole_again")
+def test_a_slot_is_given_up_though_connect_does_not_know_its_connector(pipeline: Pipeline) -> None:
+    pipeline.await_events(pipeline.send([{"user_id": "before", "event_type": "click"}]))
+    slots = "select count(*) from pg_replication_slots where slot_name = %s"
+    with httpx.Client(base_url=pipeline.settings.connect_url, timeout=30) as connect:
+        connector.stop(connect, pipeline.settings.connector_timeout_s)
+        connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}/offsets")
+        connector.request(connect, "DELETE", f"/connectors/{CONNECTOR}")
+    assert pipeline.postgres(slots, (SLOT,)) == [(1,)]
+    recovery.give_up_slot(pipeline.settings)
+    assert pipeline.postgres(slots, (SLOT,)) == [(0,)]
 
 
 @pytest.mark.usefixtures("whole_again")
