@@ -82,7 +82,7 @@ def _compared(kind: str, pairs: list[tuple[int, Row, Row]], exact: bool) -> Iter
     n = control.n + treatment.n
     higher_is_better = np.array([cell["direction"] == "increase" for cell in treated])
     columns: dict[str, NDArray[np.float64]] = {}
-    contrast = _contrast(found["abs"], base_of_lift(kind, control, controls))
+    contrast = _contrast(found["abs"], base_of_lift(kind, control, controls, treated))
     for unit, effect in found.items():
         # Where nothing varies there is no interval; the estimate stands alone.
         columns |= _named(unit, _EFFECT, effect)

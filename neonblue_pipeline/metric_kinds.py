@@ -23,7 +23,7 @@ from neonblue_stats import (
 )
 from neonblue_stats.exact import SMALL_COUNT
 from neonblue_stats.proportions import binomial_variance
-from neonblue_stats.quantiles import quantile_standard_error
+from neonblue_stats.quantiles import quantile_standard_errors
 
 Row = dict[str, Any]
 Step = tuple[float | None, ...]
@@ -52,7 +52,7 @@ def effects(
     tests = [_TESTS[kind]] * len(treated)
     if kind == "quantile":
         ends = _quantiles(controls), _quantiles(treated)
-        return {unit: quantile_effect(*ends, relative=unit == "rel") for unit in ("abs", "rel")}, tests
+        return {unit: quantile_effect(*ends, relative=unit == "rel", facing=True) for unit in ("abs", "rel")}, tests
     found = {
         "abs": two_proportion_z(control, treatment) if kind in YES_OR_NO else welch(control, treatment),
         "rel": relative_lift(control, treatment, normal=kind in YES_OR_NO),
@@ -69,7 +69,7 @@ def effects(
 
 
 def base_of_lift(
-    kind: str, control: Moments, controls: Sequence[Row]
+    kind: str, control: Moments, controls: Sequence[Row], treated: Sequence[Row]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What a lift is a fraction of, the control's mean or quantile, and the variance of that; shape (k,) each.
 
@@ -77,7 +77,8 @@ def base_of_lift(
     """
     if kind == "quantile":
         quantile = _quantiles(controls)
-        return np.asarray(quantile.value, dtype=np.float64), quantile_standard_error(quantile) ** 2
+        of_control, _ = quantile_standard_errors(quantile, _quantiles(treated), facing=True)
+        return np.asarray(quantile.value, dtype=np.float64), of_control**2
     with np.errstate(all="ignore"):
         variance = binomial_variance(control) / control.n if kind in YES_OR_NO else control.variance_of_mean
     return control.mean, variance
@@ -161,6 +162,11 @@ def kind_warnings(cells: Sequence[Row]) -> Iterator[str]:
             )
         elif cell["quantile_low"] == cell["quantile_high"]:
             yield f"{cell['variant']}: the values around its quantile are all {cell['quantile_value']:g}: no interval"
+        elif cell["quantile_value"] in (cell["quantile_low"], cell["quantile_high"]):
+            yield (
+                f"{cell['variant']}: many of its values are {cell['quantile_value']:g}, so that its quantile moves in "
+                "steps: p-values above 0.05 and the chance to win are rough; compare a mean or a proportion"
+            )
 
 
 def finite(value: float) -> float | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special
 
 from neonblue_stats import (
     JointMoments,
     Moments,
     adjust,
     by_segment,
+    confidence_sequence,
     cuped,
     fieller,
     interval_levels,
@@ -169,6 +171,52 @@ def test_quantiles_cover_with_and_without_clusters():
     clustered = quantile_effect(*sides, control_factor=factors[0], treatment_factor=factors[1])
     assert covered(clustered, 0.3) >= 0.95 - margin(0.95, runs) - 0.005
     assert covered(quantile_effect(*sides), 0.3) < 0.9
+
+
+def quantile_of(draws: np.ndarray, level: float) -> Quantile:
+    """A quantile as results have it, of independent values; draws of shape (runs, n)."""
+    n = draws.shape[1]
+    ends = np.quantile(draws, [level, *map(float, interval_levels(n, level))], axis=1, method="inverted_cdf")
+    return Quantile(np.full(len(draws), n), *ends)
+
+
+LOGNORMAL = lambda rng, shape: rng.lognormal(3.0, 0.7, shape)  # noqa: E731
+STARS = lambda rng, shape: rng.choice([1.0, 2, 3, 4, 5], shape, p=[0.1, 0.1, 0.3, 0.25, 0.25])  # noqa: E731
+PRICES = lambda rng, shape: rng.choice([9.0, 19, 49], shape, p=[0.4, 0.3, 0.3]) + rng.normal(0, 0.02, shape)  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("draw", "level"),
+    [
+        pytest.param(LOGNORMAL, 0.5, id="continuous, median"),
+        pytest.param(LOGNORMAL, 0.9, id="continuous, p90"),
+        pytest.param(lambda rng, shape: np.ceil(10 * LOGNORMAL(rng, shape)), 0.5, id="whole milliseconds"),
+        pytest.param(STARS, 0.5, id="stars"),
+        pytest.param(lambda rng, shape: rng.poisson(1.678, shape), 0.5, id="counts"),
+        pytest.param(lambda rng, shape: np.round(LOGNORMAL(rng, shape) / 5) * 5, 0.9, id="prices in steps"),
+        pytest.param(PRICES, 0.4, id="few prices, nearly"),
+        pytest.param(lambda rng, shape: (rng.random(shape) < 0.5) * LOGNORMAL(rng, shape), 0.5, id="half are zeros"),
+    ],
+)
+def test_quantiles_raise_no_more_false_alarms_than_they_may_whatever_the_values(draw, level):
+    rng, runs, n = np.random.default_rng(111), 1000, 1500
+    sides = [quantile_of(draw(rng, (runs, n)).astype(float), level) for _ in range(2)]
+    for relative in (False, True):
+        effect = quantile_effect(*sides, relative=relative, facing=True)
+        assert float(np.mean(effect.p_value < 0.05)) <= 0.05 + margin(0.05, runs)
+        assert float(np.mean(effect.p_value < 0.001)) <= 0.001 + margin(0.001, runs)
+        looked = confidence_sequence(effect.estimate, effect.standard_error, 2 * n)
+        assert float(np.mean(looked.p_value < 0.05)) <= 0.005 + margin(0.005, runs)
+
+
+def test_effects_on_quantiles_of_continuous_values_are_found_as_often_as_their_law_says():
+    rng, runs, n, lift = np.random.default_rng(112), 1000, 1500, 1.12
+    sides = [LOGNORMAL(rng, (runs, n)), LOGNORMAL(rng, (runs, n)) * lift]
+    # Of the logarithm, which is normal: the standard error of a median is sqrt(pi/2) that of a mean.
+    z = np.log(lift) / (0.7 * np.sqrt(np.pi / 2) * np.sqrt(2 / n))
+    expected = float(special.ndtr(z - 1.96))
+    found = quantile_effect(*(quantile_of(values, 0.5) for values in sides), facing=True)
+    assert float(np.mean(found.p_value < 0.05)) == pytest.approx(expected, abs=margin(expected, runs) + 0.02)
 
 
 def test_post_stratification_covers_and_segments_rarely_seem_to_differ():

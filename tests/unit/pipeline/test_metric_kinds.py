@@ -91,6 +91,20 @@ def test_a_quantile_is_compared_by_its_interval_and_says_why_it_has_none() -> No
     assert (nothing["abs_estimate"], nothing["test"]) == (None, None)
 
 
+def test_a_quantile_that_jumps_between_equal_values_has_no_verdict_and_says_why() -> None:
+    """Stars of 1 to 5, half of them 3 or less: every sample's median is 3 or 4, whatever the variants do."""
+    for control, treatment in (((3.0, 3.0, 4.0), (4.0, 3.0, 4.0)), ((4.0, 3.0, 4.0), (3.0, 3.0, 3.0))):
+        cells = [quantile(1, *control), quantile(2, *treatment)]
+        row, told = results(cells)[1], quality(cells)[0]
+        assert row["abs_p_value"] > 0.05 - 1e-9
+        assert row["rel_p_value"] > 0.05 - 1e-9
+        assert row["seq_rel_p_value"] > 0.4
+        assert told["decisions"][0][1] == "keep_running"
+        assert any("many of its values are" in warning for warning in told["warnings"])
+    smooth = quality([quantile(1, 200.0, 190.0, 210.0), quantile(2, 230.0, 218.0, 242.0)])[0]["warnings"]
+    assert not any("many of its values" in warning for warning in smooth)
+
+
 @pytest.mark.parametrize(
     ("kind", "definition", "said"),
     [

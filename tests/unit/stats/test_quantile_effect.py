@@ -7,7 +7,7 @@ from gbstats.models.statistics import QuantileClusteredStatistic, QuantileStatis
 from scipy import stats
 
 from neonblue_stats import InvalidInput, JointMoments, Quantile, cluster_factor, interval_levels, quantile_effect
-from neonblue_stats.quantiles import quantile_standard_error
+from neonblue_stats.quantiles import quantile_standard_errors
 
 CONTROL, TREATMENT = Quantile(2_000_000, 10.0, 9.9, 10.15), Quantile(1_900_000, 10.4, 10.2, 10.5)
 
@@ -32,7 +32,8 @@ def test_standard_error_from_the_levels_is_that_of_the_sample_quantile():
     values = stats.expon.ppf((np.arange(n) + 0.5) / n)
     low, high = interval_levels(n, q)
     ends = np.quantile(values, [low, q, high])
-    ours = quantile_standard_error(Quantile(n, ends[1], ends[0], ends[2]))
+    found = Quantile(n, ends[1], ends[0], ends[2])
+    ours, _ = quantile_standard_errors(found, found)
     expected = np.sqrt(q * (1 - q) / n) / stats.expon.pdf(stats.expon.ppf(q))
     assert float(ours) == pytest.approx(expected, rel=2e-3)
 
@@ -78,6 +79,29 @@ def test_no_width_on_either_side_means_no_test():
     flat = Quantile(100, 5.0, 5.0, 5.0)
     assert np.isnan(quantile_effect(flat, flat).p_value)
     assert np.isfinite(quantile_effect(flat, CONTROL).p_value)
+
+
+def test_errors_are_those_of_the_halves_that_face_each_other_and_of_the_others_where_these_have_no_width():
+    control, treatment = Quantile(900, 3.0, 2.0, 5.0), Quantile(900, 7.0, 3.0, 15.0)
+    assert quantile_standard_errors(control, treatment, facing=True) == pytest.approx((2 / 1.959964, 4 / 1.959964))
+    assert quantile_standard_errors(treatment, control, facing=True) == pytest.approx((4 / 1.959964, 2 / 1.959964))
+    clustered = quantile_standard_errors(control, treatment, 4.0, 9.0, facing=True)
+    assert clustered == pytest.approx((4 / 1.959964, 12 / 1.959964))
+    below, above = Quantile(900, 3.0, 2.0, 3.0), Quantile(900, 7.0, 7.0, 8.0)
+    assert quantile_standard_errors(below, above, facing=True) == pytest.approx((1 / 1.959964, 1 / 1.959964))
+    assert quantile_standard_errors(below, below, facing=True) == pytest.approx((0, 1 / 1.959964))
+
+
+def test_an_effect_has_p_below_5_percent_only_where_each_quantile_lies_outside_the_others_interval():
+    # Intervals of all shapes, of few values so that many ends are equal, and of values far apart.
+    rng = np.random.default_rng(3)
+    ends = np.sort(rng.choice([0.0, 1.0, 2.0, 3.0, 4.0, 50.0, 51.0, 400.0], (2, 20_000, 3)), axis=-1)
+    control, treatment = (Quantile(np.full(len(e), 900), e[:, 1], e[:, 0], e[:, 2]) for e in ends)
+    apart = [(a.value < b.low) | (a.value > b.high) for a, b in ((control, treatment), (treatment, control))]
+    for relative in (False, True):
+        below = quantile_effect(control, treatment, relative=relative, facing=True).p_value < 0.05 - 1e-9
+        assert below.sum() > 500
+        assert not np.any(below & ~(apart[0] & apart[1]))
 
 
 def test_an_interval_upside_down_is_refused():
