@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -24,13 +25,30 @@ def client(url: str, token: str, timeout: float) -> httpx.Client:
 
 def request(method: str, path: str, timeout: float = 30, **arguments: Any) -> httpx.Response:
     """The reply, which may say nothing for `timeout` seconds. Raises ApiRefused."""
+    with _opened(timeout) as api:
+        return _not_refused(api.request(method, path, **arguments))
+
+
+def pieces(method: str, path: str, timeout: float = 30, **arguments: Any) -> Iterator[bytes]:
+    """The body of a reply that may be larger than memory. Raises ApiRefused, also where it breaks off."""
+    with _opened(timeout) as api, api.stream(method, path, **arguments) as reply:
+        if reply.is_error:
+            reply.read()
+        yield from _not_refused(reply).iter_bytes()
+
+
+@contextmanager
+def _opened(timeout: float) -> Iterator[httpx.Client]:
     home = Home.from_environment()
     url, token = (environment.setting(home, name) for name in ("NEONBLUE_API_URL", "NEONBLUE_API_TOKEN"))
     try:
         with client(url, token, timeout) as opened:
-            reply = opened.request(method, path, **arguments)
+            yield opened
     except httpx.TransportError as error:
         raise ApiRefused(f"the API at {url} does not answer: {error}; `neonblue status` shows why") from error
+
+
+def _not_refused(reply: httpx.Response) -> httpx.Response:
     if reply.is_error:
         problem = reply.json()
         raise ApiRefused(f"{problem['detail']}; {problem['way_out']}")

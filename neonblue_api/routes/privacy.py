@@ -3,6 +3,7 @@
 The pipeline does the steps of an erasure (neonblue_pipeline/erasing); here it is asked for, and its state is read.
 """
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -10,9 +11,9 @@ import msgspec
 from fastapi import APIRouter, Path
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from neonblue_api import audit
+from neonblue_api import audit, export
 from neonblue_api.access import ManageDep
 from neonblue_api.bodies import NDJSON, StrictRoute
 from neonblue_api.errors import (
@@ -43,17 +44,6 @@ _SELECT = """
 _ONE = text(f"{_SELECT} where e.erasure_id = :erasure_id")
 _PAGE = text(f"""{_SELECT} where cast(:below as bigint) is null or e.erasure_id < :below
                  order by e.erasure_id desc limit :limit""")
-# Each row as PostgreSQL writes it, so that no reader rounds a number.
-_ROWS_OF = {
-    "postgresql users": text("select to_jsonb(u)::text from users u where user_id = :user_id"),
-    "postgresql assignments": text("""
-        select (to_jsonb(a) || jsonb_build_object('experiment', x.key, 'variant', v.key))::text
-        from assignments a join experiments x using (experiment_id) join variants v using (variant_id)
-        where a.user_id = :user_id order by a.created_at"""),
-    "postgresql events": text(
-        "select to_jsonb(e)::text from events e where user_id = :user_id order by created_at, event_id"
-    ),
-}
 _LINES = {
     "type": "string",
     "examples": ['{"store":"postgresql users","row":{"user_id":"u1","attributes":{"country":"DE"}}}\n{"rows":1}\n'],
@@ -79,23 +69,32 @@ async def export_person(
 ) -> Response:
     """Everything that every store keeps of one person: a line `{"store": …, "row": {…}}` each, the last `{"rows": n}`.
 
-    `landing` has every message about the person with its place in Kafka; the outbox and the topic hold the same.
+    Without that last line the answer broke off: ask again. `landing` has every message about the person with its place
+    in Kafka; the outbox and the topic hold the same.
     """
-    user_id = pseudonym(person.user_id)
+    pages = export.pages(database, analytics, pseudonym(person.user_id))
+    first = await anext(pages)  # a server that is away is told as such, while the reply has not begun
 
-    async def work(connection: AsyncConnection) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
-        for store, query in _ROWS_OF.items():
-            found += [(store, row) for row in (await connection.scalars(query, {"user_id": user_id})).all()]
+    async def record(connection: AsyncConnection) -> None:
         await audit.record(
             connection, by=caller, request_id=request_id, kind="privacy", key=str(uuid4()), action="export"
         )
-        return found
 
-    in_clickhouse = await analytics.read("person", user_id=user_id)
-    rows = await database.transact(work) + [(f"clickhouse {row['store']}", row["row"]) for row in in_clickhouse]
-    lines = [_encode({"store": store, "row": msgspec.Raw(row.encode())}) for store, row in rows]
-    return Response(b"\n".join([*lines, _encode({"rows": len(lines)})]) + b"\n", 200, media_type=NDJSON)
+    await database.transact(record)
+
+    async def lines() -> AsyncIterator[bytes]:
+        count = len(first)
+        yield _written(first)
+        async for page in pages:
+            count += len(page)
+            yield _written(page)
+        yield _encode({"rows": count}) + b"\n"
+
+    return StreamingResponse(lines(), 200, media_type=NDJSON)
+
+
+def _written(rows: list[export.Row]) -> bytes:
+    return b"".join(_encode({"store": store, "row": msgspec.Raw(row.encode())}) + b"\n" for store, row in rows)
 
 
 @router.post("/erasures", status_code=202, responses=responses(*_ERRORS, MalformedJson, PrivacyKeyMissing))

@@ -1,17 +1,19 @@
 """neonblue privacy: what is kept of a person, and forgetting it."""
 
 import json
+import re
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neonblue_local.api_client import pages, request
+from neonblue_local.api_client import pages, pieces, request
 from neonblue_local.errors import LocalError
 from neonblue_local.pipeline import pipeline_settings
 
@@ -29,6 +31,8 @@ Json = Annotated[bool, typer.Option("--json", help="For a program: JSON on stand
 User = Annotated[str, typer.Argument(help="The user id, as the application sends it.")]
 _LOOK_EVERY_S = 1
 _PATIENCE_S = 60  # an export reads every store
+_END = re.compile(rb'^\{"rows":(\d+)\}\n\Z', re.MULTILINE)
+_LONGEST_END = 100
 
 
 @privacy.command()
@@ -40,16 +44,32 @@ def export(
 
     neonblue privacy export u1 --to u1.ndjson
     """
-    text = request("POST", "/v1/privacy/exports", _PATIENCE_S, json={"user_id": user}).text
+    body = pieces("POST", "/v1/privacy/exports", _PATIENCE_S, json={"user_id": user})
     if to is None:
-        sys.stdout.write(text)
+        _write(body, sys.stdout.buffer)
         return
     try:
         to.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
         raise LocalError(f"{to} exists; name a new file, so that no other export is lost") from None
-    to.write_text(text)
-    typer.echo(f"{to}: {json.loads(text.splitlines()[-1])['rows']:,} rows", err=True)
+    try:
+        with to.open("wb") as file:
+            rows = _write(body, file)
+    except BaseException:
+        to.unlink()  # a part would be taken for the whole
+        raise
+    typer.echo(f"{to}: {rows:,} rows", err=True)
+
+
+def _write(body: Iterator[bytes], file: BinaryIO) -> int:
+    """Returns how many rows there were, as the last line says."""
+    end = b""
+    for piece in body:
+        file.write(piece)
+        end = (end + piece)[-_LONGEST_END:]
+    if not (told := _END.search(end)):
+        raise LocalError("the export broke off; repeat it, and see the API's log if it does so again")
+    return int(told[1])
 
 
 @privacy.command()
