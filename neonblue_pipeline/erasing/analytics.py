@@ -143,8 +143,7 @@ def _still_told(clickhouse: ClickHouse, segments: list[str]) -> set[str]:
         """select toString(arrayJoin([ifNull(device, ''), ifNull(browser, '')])) as value from events_rows
            where value in {values:Array(String)} group by value
            union distinct
-           select substringUTF8(if(startsWith(pair.2, '"'), JSONExtractString(pair.2), pair.2), 1, 128) as value
-           from (select arrayJoin(JSONExtractKeysAndValuesRaw(attributes)) as pair from assignments_rows)
+           select arrayJoin(dimensions).2 as value from assignments_rows
            where value in {values:Array(String)} group by value""",
         {"values": segments},
     )

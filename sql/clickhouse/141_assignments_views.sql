@@ -52,6 +52,6 @@ from landing_others
 where landing_others.aggregate_type = 'assignment' and landing_others.reason = '';
 
 create or replace view assignments_mv as
-select experiment_id, experiment_key, user_id, variant_id, variant_key, assigned_at, source, attributes, created_at, outbox_id
+select experiment_id, experiment_key, user_id, variant_id, variant_key, assigned_at, source, attributes, dimensions, created_at, outbox_id
 from assignments_rows final
 where not deleted;

@@ -131,7 +131,7 @@ group by experiment_id, user_id
 having min(s.variant) != max(s.variant);
 
 create or replace view assigned_users as
-select experiment_id, user_id, variant_id, assigned_at, attributes, created_at
+select experiment_id, user_id, variant_id, assigned_at, attributes, dimensions, created_at
 from assignments_mv
 where (experiment_id, user_id) not in (select experiment_id, user_id from crossed_users);
 

@@ -19,10 +19,6 @@ from (
     select 'segment', toString(arrayJoin([ifNull(device, ''), ifNull(browser, '')])) from events_rows
     where user_id in (select user_id from erasing_users)
     union all
-    select 'segment', substringUTF8(if(startsWith(pair.2, '"'), JSONExtractString(pair.2), pair.2), 1, 128)
-    from (
-        select arrayJoin(JSONExtractKeysAndValuesRaw(attributes)) as pair from assignments_rows
-        where user_id in (select user_id from erasing_users)
-    )
+    select 'segment', arrayJoin(dimensions).2 from assignments_rows where user_id in (select user_id from erasing_users)
 )
 where value != ''

@@ -1,6 +1,6 @@
 -- user_traits: what the users of the experiments {experiments} told of themselves, of one of {buckets} of their users
--- A dimension is a key of the assignments' attributes (text, number or boolean), and device and browser, which are those of the
--- user's first event that names one where the attributes do not.
+-- Beside the assignment's dimensions device and browser are those of the user's first event that names one where the attributes
+-- do not.
 insert into user_traits (experiment_id, user_id, variant_id, assigned_at, told)
 with
     came_on as (
@@ -19,9 +19,7 @@ select c.experiment_id, c.user_id, c.variant_id, c.assigned_at,
                                         [('device', toString(o.first_device), toUInt8(1)), ('browser', toString(o.first_browser), toUInt8(1))]))
 from (
     select experiment_id, user_id, variant_id, assigned_at,
-           arrayFilter(t -> t.2 != '',
-                       arrayMap(pair -> (pair.1, substringUTF8(if(startsWith(pair.2, '"'), JSONExtractString(pair.2), pair.2), 1, 128), toUInt8(0)),
-                                arrayFilter(pair -> pair.1 != '' and not match(pair.2, '^[{\\[n]'), JSONExtractKeysAndValuesRaw(attributes)))) as given
+           arrayMap(pair -> (pair.1, pair.2, toUInt8(0)), dimensions) as given
     from assigned_users
     where experiment_id in {experiments:Array(UInt64)} and cityHash64(user_id) % {buckets:UInt64} = {bucket:UInt64}
 ) as c

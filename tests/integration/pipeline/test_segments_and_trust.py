@@ -58,7 +58,8 @@ def test_effects_by_segment_are_those_of_its_users_corrected_and_a_segment_that_
         user = f"{key}-{n}"
         users[user] = ARMS[n // 2 % 2]
         country = COUNTRIES[n % 3]
-        attributes[user] = {"country": country, "score": n, "seen": None, "nested": {"a": 1}}
+        # No parser of ClickHouse reads a document with such an account.
+        attributes[user] = {"country": country, "score": n, "account": 10**30, "seen": None, "nested": {"a": 1}}
         device[user] = ("phone", "desk", "")[n % 7 % 3]
         level = {"de": 10.0, "fr": 12.0, "us": 14.0}[country]
         lift = 6.0 if country == "de" and users[user] == "new" else 0.0
