@@ -64,12 +64,12 @@ def test_a_quantile_of_events_is_exact_and_its_variance_clustered_by_user(pipeli
             figures = [row[name] for name in ("quantile_values", "quantile_value", "quantile_low", "quantile_high")]
             assert figures == pytest.approx([field[0] for field in expected], rel=1e-12)
             assert row["quantile"] == level
-        row, effect = found[number, "new"], quantile_effect(sides["control"], sides["new"])
+        row, effect = found[number, "new"], quantile_effect(sides["control"], sides["new"], facing=True)
         assert row["test"] == "quantile"
         assert [row[f"abs_{f}"] for f in ("estimate", "low", "high", "p_value")] == pytest.approx(
             [effect.estimate[0], effect.low[0], effect.high[0], effect.p_value[0]]
         )
-        lift = quantile_effect(sides["control"], sides["new"], relative=True)
+        lift = quantile_effect(sides["control"], sides["new"], relative=True, facing=True)
         assert [row["rel_estimate"], row["rel_p_value"]] == pytest.approx([lift.estimate[0], lift.p_value[0]])
         assert row["seq_rel_low"] < row["rel_low"]
         assert row["cuped_abs_p_value"] is None
@@ -111,7 +111,7 @@ def test_a_quantile_of_users_counts_those_without_events_as_zero(pipeline: Pipel
             assert row["quantile_values"] == len(values)
             assert [row[f"quantile_{n}"] for n in ("value", "low", "high")] == pytest.approx(expected, rel=1e-12)
             sides.append(Quantile(*(np.array([v]) for v in (len(values), *expected))))  # type: ignore[arg-type]
-        assert found[number, "new"]["abs_p_value"] == pytest.approx(quantile_effect(*sides).p_value[0])
+        assert found[number, "new"]["abs_p_value"] == pytest.approx(quantile_effect(*sides, facing=True).p_value[0])
 
 
 def reached(events: list[tuple[float, str, dict[str, Any]]], steps: list[Any]) -> int:
